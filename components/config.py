@@ -1,0 +1,209 @@
+"""The configuration: params.yaml as one typed, frozen object.
+
+Every key of params.yaml stands here once, with its type, its bounds and what it means; unknown keys are refused by name.
+The top-level keys are the stages, plus `seed`, `profile` and `variants`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.errors import UserError
+
+VARIANTS = {
+    "mlp": ("mlp", True),
+    "transformer": ("transformer", True),
+    "mlp-only": ("mlp", False),
+    "transformer-only": ("transformer", False),
+    "resampler-only": ("none", True),
+}
+"""Variant -> (mapper, resampler with gated cross-attention?): the rows that the published tables compare."""
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataParams(Section):
+    """Stage `prepare`: where pictures and captions come from."""
+
+    source: Literal["scenes"] = "scenes"
+    seed: int = 0  # of the data set and its splits; the top-level seed is that of training
+    num_images: Annotated[int, Field(ge=100)] = 8000
+    image_size: Annotated[int, Field(ge=32, le=512)] = 64
+
+
+class HubTowers(Section):
+    """Profile `hub`: names on the Hugging Face hub, or local folders."""
+
+    clip: str = "openai/clip-vit-base-patch32"
+    gpt2: str = "gpt2"
+
+
+class OfflineTowers(Section):
+    """Profile `offline`: small towers, pre-trained on the training split. Both are `width` wide, as 768 and 768 in the originals."""
+
+    vocab_size: Annotated[int, Field(ge=300)] = 1024
+    width: Annotated[int, Field(ge=32, multiple_of=32)] = 128
+    image_size: Positive = 64
+    patch_size: Positive = 8
+    vision_layers: Positive = 4
+    text_layers: Positive = 2
+    gpt2_layers: Positive = 4
+    positions: Positive = 128
+    clip_epochs: Annotated[float, Field(gt=0)] = 10
+    clip_batch_size: Annotated[int, Field(ge=2)] = 128
+    clip_learning_rate: Rate = 1e-3
+    gpt2_epochs: Annotated[float, Field(gt=0)] = 4
+    gpt2_batch_size: Positive = 64
+    gpt2_learning_rate: Rate = 2e-3
+
+    @model_validator(mode="after")
+    def patches_fill_the_image(self) -> "OfflineTowers":
+        """A vision transformer cuts the picture into whole patches."""
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        return self
+
+
+class TowerParams(Section):
+    """Stage `towers`: one block a profile."""
+
+    hub: HubTowers = HubTowers()
+    offline: OfflineTowers = OfflineTowers()
+
+
+class MapperParams(Section):
+    """The mapping network; `mlp_dim` is the MLP's, the rest the Transformer's."""
+
+    mlp_dim: Positive = 512
+    depth: Positive = 8
+    heads: Positive = 8
+    dim_feedforward: Positive = 2048
+
+
+class ResamplerParams(Section):
+    """The perceiver-resampler."""
+
+    depth: Positive = 4
+    heads: Positive = 6
+    dim_head: Positive = 64
+    num_latents: Positive = 64
+    num_time_embeds: Positive = 500
+    ff_mult: Positive = 1
+
+
+class CrossAttentionParams(Section):
+    """The gated cross-attention before every `every`-th block of GPT-2."""
+
+    heads: Positive = 6
+    dim_head: Positive = 64
+    ff_mult: Positive = 1
+    every: Positive = 1
+
+
+class ModelParams(Section):
+    """The bridge. The defaults here are the full-size ones; params.yaml holds those of the embedded run."""
+
+    feature_layer: int = -1
+    prefix_length: Positive = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mapper: MapperParams = MapperParams()
+    resampler: ResamplerParams = ResamplerParams()
+    cross_attention: CrossAttentionParams = CrossAttentionParams()
+
+
+class FeatureParams(Section):
+    """Stage `features`: the frozen vision tower over every image, once."""
+
+    batch_size: Positive = 128
+
+
+class TrainParams(Section):
+    """Stage `train`: the bridge learns."""
+
+    epochs: Annotated[float, Field(gt=0)] = 30
+    batch_size: Positive = 32
+    gradient_accumulation_steps: Positive = 1
+    learning_rate: Rate = 1e-4
+    gate_learning_rate: Rate = 1e-4
+    lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup_ratio: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    validations: Positive = 6  # times in a run that validation captions are decoded and scored
+    validation_images: Positive = 200
+    max_tokens: Annotated[int, Field(ge=4)] = 64
+
+
+class EvaluateParams(Section):
+    """Stage `evaluate`: decoding and scoring of the test split."""
+
+    num_beams: Positive = 5
+    max_new_tokens: Positive = 40
+    length_penalty: float = 1.0
+    batch_size: Positive = 64
+    bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
+
+
+class RegisterParams(Section):
+    """Stage `register`: the name in the MLflow registry."""
+
+    name: Annotated[str, Field(min_length=1)] = "clip-gpt2-captioner"
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: int = 0
+    profile: Literal["offline", "hub"] = "offline"
+    variants: list[Literal[tuple(VARIANTS)]] = Field(default=["mlp", "transformer"], min_length=1)
+    data: DataParams = DataParams()
+    towers: TowerParams = TowerParams()
+    model: ModelParams = ModelParams()
+    features: FeatureParams = FeatureParams()
+    train: TrainParams = TrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    register_: RegisterParams = Field(default=RegisterParams(), alias="register")
+
+    @classmethod
+    def load(cls, path: str | Path = "params.yaml") -> "Params":
+        """Read `path`.
+
+        Raises:
+            UserError: no such file, no YAML, an unknown key, a value out of range; all faults at once, by key.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            return cls.model_validate(values)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file. Run from the project root, where params.yaml lies.") from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        except ValidationError as error:
+            raise UserError("\n".join(_explain(path, fault) for fault in error.errors())) from None
+
+
+def _explain(path: str | Path, fault: dict) -> str:
+    """One line for one of pydantic's faults: file, key, value, what is allowed."""
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(fault["loc"][:-1])
+        return f"{path}: unknown key '{key}'. Known here: {', '.join(known)}."
+    return f"{path}: '{key}' is {fault['input']!r}: {fault['msg']}."
+
+
+def _fields_at(location: tuple) -> list[str]:
+    """The known keys of the section at `location`."""
+    model: type[BaseModel] = Params
+    for part in location:
+        model = next(f.annotation for n, f in model.model_fields.items() if part in (n, f.alias))
+    return [field.alias or name for name, field in model.model_fields.items()]

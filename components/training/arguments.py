@@ -1,0 +1,34 @@
+"""The `TrainingArguments` that every training in the project shares."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+
+def training_arguments(
+    workdir: str | Path, *, seed: int, epochs: float, batch_size: int, learning_rate: float, **more: Any
+) -> TrainingArguments:
+    """Cosine schedule with 5 % warm-up, AdamW with weight decay, gradients clipped, nothing saved or reported by default.
+
+    `more` overrides or adds any field of `transformers.TrainingArguments`.
+    """
+    defaults = {
+        "output_dir": str(workdir),
+        "seed": seed,
+        "data_seed": seed,
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.05,  # below 1: a share of all steps
+        "weight_decay": 0.01,
+        "adam_beta2": 0.98,
+        "max_grad_norm": 1.0,
+        "logging_steps": 50,
+        "save_strategy": "no",
+        "report_to": "none",
+        "remove_unused_columns": False,  # datasets here give row numbers; collators build the batch
+        "dataloader_pin_memory": False,
+    }
+    return TrainingArguments(**(defaults | more))
