@@ -79,7 +79,8 @@ def seal(folder: str | Path, images: pd.DataFrame, encoder_id: str) -> None:
     for number in set(known["shard"]) - set(index["shard"]):
         for path in folder.glob(f"*-{number:05d}.*"):
             path.unlink()
-    meta = {"encoder_id": encoder_id, "images": len(index)}
+    identity = hashlib.sha256("".join(index["image_id"] + index["key"]).encode()).hexdigest()
+    meta = {"encoder_id": encoder_id, "images": len(index), "identity": identity}
     with atomic_path(folder / "meta.json") as path:
         path.write_text(json.dumps(meta, indent=2) + "\n")
 
@@ -103,6 +104,7 @@ class FeatureStore:
         except FileNotFoundError:
             raise UserError(f"{folder}: no feature store. Run `dvc repro features` first.") from None
         self._index = index
+        self.identity: str = json.loads((self.folder / "meta.json").read_text())["identity"]
         self._shards = {number: self._open("shard", number) for number in index["shard"].unique()}
         self._embeds = {number: self._open("embeds", number) for number in index["shard"].unique()}
 

@@ -1,0 +1,180 @@
+"""The embedded data set: scenes of OpenMoji drawings on a coloured ground, with five references each.
+
+Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a car) and
+`groups` (two foxes above a car). **What is tested never occurs in training**: (drawing, number) is held out for counts,
+the unordered pair of drawings for pairs and groups, whatever their numbers, order, relation or ground. So the nearest
+training picture is wrong somewhere, yet every word of a test caption is seen in many training pictures.
+"""
+
+import hashlib
+import io
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from components.data.grammar import GROUNDS, PLACES, Counts, Pair, Scene, references
+from components.data.openmoji import Drawing, drawings, render
+from components.data.tables import SPLITS, Tables, write_tables
+from components.errors import UserError
+from components.files import atomic_path
+
+KINDS = ("counts", "pairs", "groups")
+HELD_OUT = {"val": 0.075, "test": 0.075}
+"""Share of the pictures, and of the combinations, of each held-out split."""
+
+CENTRES = {1: (0.5,), 2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}
+SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
+"""Where drawings stand along an axis that holds 1, 2 or 3 of them, and how large they are; shares of the picture."""
+
+
+def build_scenes(folder: str | Path, *, num_images: int, image_size: int, seed: int) -> Tables:
+    """Draw `num_images` scenes of `image_size` x `image_size` pixels into `folder`, with their tables.
+
+    The same arguments give the same bytes. `folder` appears whole or not at all.
+
+    Raises:
+        UserError: `num_images` is too small for the training split to show every word of the others.
+    """
+    images, captions = [], []
+    with atomic_path(folder) as scratch:
+        (scratch / "images").mkdir(parents=True)
+        rng = np.random.default_rng(seed)
+        for number, (split, scene, texts) in enumerate(plan(num_images, seed)):
+            image_id = f"scene-{number:06d}"
+            data = _png(draw(scene, image_size, rng))
+            (scratch / "images" / f"{image_id}.png").write_bytes(data)
+            images.append(_row(image_id, split, scene, data, image_size))
+            captions.extend((image_id, text) for text in texts)
+        captions = pd.DataFrame(captions, columns=["image_id", "caption"])
+        captions.insert(0, "caption_id", range(len(captions)))
+        images = pd.DataFrame(images)
+        write_tables(scratch, images, captions)
+    return Tables(images, captions, Path(folder))
+
+
+def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dict[str, object]:
+    return {
+        "image_id": image_id,
+        "file_name": f"{image_id}.png",
+        "split": split,
+        "width": size,
+        "height": size,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "kind": scene.kind,
+        "group": scene.group,
+    }
+
+
+def plan(num_images: int, seed: int) -> Iterator[tuple[str, Scene, list[str]]]:
+    """Yield (split, scene, references) of every picture: train, val, test, the kinds in turn.
+
+    Scenes of val and test with a word that no training caption has are drawn again (this happens in tiny data sets only).
+    """
+    rng = random.Random(seed)
+    splits = _split_combinations(rng)
+    vocabulary: set[str] = set()
+    for split, size in zip(SPLITS, _split_sizes(num_images), strict=True):
+        for kind in itertools.islice(itertools.cycle(KINDS), size):
+            for _ in range(10_000):
+                scene = _draw_scene(kind, splits, split, rng)
+                texts = references(scene, rng)
+                words = set(" ".join(texts).split())
+                if split == "train" or words <= vocabulary:
+                    break
+            else:
+                raise UserError(f"data.num_images is {num_images}: too few for every word to occur in training. Take 300.")
+            if split == "train":
+                vocabulary |= words
+            yield split, scene, texts
+
+
+def _split_sizes(num_images: int) -> tuple[int, int, int]:
+    """Sizes of train, val and test; those held out are whole multiples of the kinds."""
+    val, test = (len(KINDS) * max(1, round(num_images * HELD_OUT[name] / len(KINDS))) for name in ("val", "test"))
+    return num_images - val - test, val, test
+
+
+def _split_combinations(rng: random.Random) -> dict[str, list]:
+    """For each split its (drawing, number) under 'counts-SPLIT' and its pairs of drawings under 'pairs-SPLIT'."""
+    combinations = {
+        "counts": list(itertools.product(drawings(), PLACES)),
+        "pairs": list(itertools.combinations(drawings(), 2)),
+    }
+    result = {}
+    for name, all_of_them in combinations.items():
+        rng.shuffle(all_of_them)
+        end = 0
+        for split, share in HELD_OUT.items():
+            start, end = end, end + round(share * len(all_of_them))
+            result[f"{name}-{split}"] = all_of_them[start:end]
+        result[f"{name}-train"] = all_of_them[end:]
+    return result
+
+
+def _draw_scene(kind: str, splits: dict[str, list], split: str, rng: random.Random) -> Scene:
+    """A random scene of `kind` from the combinations of `split`."""
+    ground = rng.choice(list(GROUNDS))
+    if kind == "counts":
+        drawing, number = rng.choice(splits[f"counts-{split}"])
+        return Counts(drawing, number, rng.choice(list(PLACES[number])), ground)
+    first, second = rng.sample(rng.choice(splits[f"pairs-{split}"]), 2)
+    numbers = (1, 1) if kind == "pairs" else rng.choice(((1, 2), (2, 1), (2, 2)))
+    return Pair(first, second, *numbers, horizontal=rng.random() < 0.5, ground=ground)
+
+
+def draw(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
+    """The picture of `scene`, RGB; positions, sizes and the shade of the ground vary with `rng`."""
+    shade = np.clip(np.array(GROUNDS[scene.ground]) + rng.integers(-8, 9, 3), 0, 255)
+    picture = Image.new("RGB", (size, size), tuple(int(channel) for channel in shade))
+    for drawing, x, y, side in layout(scene):
+        sprite = render(drawing.emoji, round(side * size * rng.uniform(0.92, 1.08)))
+        left, top = (
+            round(centre * size + rng.uniform(-0.04, 0.04) * size - length / 2)
+            for centre, length in zip((x, y), sprite.size, strict=True)
+        )
+        corner = (_inside(left, sprite.width, size), _inside(top, sprite.height, size))
+        picture.paste(sprite, corner, sprite)
+    return picture
+
+
+def _inside(start: int, length: int, size: int) -> int:
+    return max(0, min(start, size - length))
+
+
+def layout(scene: Scene) -> list[tuple[Drawing, float, float, float]]:
+    """(drawing, x, y, side) of every drawing in `scene`: centre and side as shares of the picture."""
+    if isinstance(scene, Pair):
+        return _pair_layout(scene)
+    if scene.number == 1:
+        x, y = {"left": (0.25, 0.5), "right": (0.75, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75)}.get(
+            scene.place, (0.5, 0.5)
+        )
+        return [(scene.drawing, x, y, SIDE[1])]
+    if scene.place == "square":
+        return [(scene.drawing, x, y, SIDE[2]) for y in CENTRES[2] for x in CENTRES[2]]
+    along = CENTRES[scene.number]
+    points = [(a, 0.5) if scene.place == "row" else (0.5, a) for a in along]
+    return [(scene.drawing, x, y, SIDE[scene.number]) for x, y in points]
+
+
+def _pair_layout(scene: Pair) -> list[tuple[Drawing, float, float, float]]:
+    """`first` in the left (upper) half, `second` in the right (lower); two of a kind stand across the relation's axis."""
+    placed = []
+    halves = ((scene.first, scene.first_number, CENTRES[2][0]), (scene.second, scene.second_number, CENTRES[2][1]))
+    for drawing, number, along in halves:
+        for across in CENTRES[number]:
+            x, y = (along, across) if scene.horizontal else (across, along)
+            placed.append((drawing, x, y, SIDE[2]))
+    return placed
+
+
+def _png(image: Image.Image) -> bytes:
+    """PNG at zlib's fastest level: these pictures are small and read more often than stored."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,39 @@
+"""Where an interrupted training goes on, and when it must not.
+
+Checkpoints lie beside the output, hidden from DVC: they are neither input nor result. A checkpoint belongs to exactly
+one combination of parameters, data and code; its folder carries their fingerprint, and any other training starts anew.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from transformers.trainer_utils import get_last_checkpoint
+
+PACKAGE = Path(__file__).parents[1]
+CODE = ("model", "training")
+
+
+def fingerprint(**ingredients) -> str:
+    """Hash of everything that a resume must find unchanged: `ingredients` (JSON-able) and the code of model and training."""
+    digest = hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode())
+    for path in sorted(path for name in CODE for path in (PACKAGE / name).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def claim(folder: str | Path, mark: str) -> str | None:
+    """Make `folder` the place for the checkpoints of the training `mark`; return the checkpoint to resume from, if any."""
+    folder = Path(folder)
+    stamp = folder / "fingerprint"
+    if folder.exists() and not (stamp.exists() and stamp.read_text() == mark):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(mark)
+    return get_last_checkpoint(str(folder))
+
+
+def release(folder: str | Path) -> None:
+    """The training is complete: nothing to resume."""
+    shutil.rmtree(folder, ignore_errors=True)

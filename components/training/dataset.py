@@ -1,0 +1,69 @@
+"""Captions and cached features as training batches.
+
+An example is a pair (image row, reference number): the sampler decides which reference of an image an epoch shows, so
+the dataset itself is a pure function and a resumed epoch sees the same examples.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from components.data.features import FeatureStore
+from components.data.tables import Tables
+
+
+class CaptionDataset(Dataset):
+    """Rows of one split: tokenised references of every image, in the model's text format.
+
+    `tokens[row][reference]` are the ids of `BOS + " " + caption + " " + EOS`, cut to `max_tokens` (the end is kept).
+    """
+
+    def __init__(self, tables: Tables, tokenizer, max_tokens: int):
+        references = tables.references()
+        self.image_ids = list(tables.images["image_id"])
+        self.references = [references[image_id] for image_id in self.image_ids]
+        self.pad_token_id = tokenizer.pad_token_id
+        flat = [f"{tokenizer.bos_token} {c} {tokenizer.eos_token}" for captions in self.references for c in captions]
+        ids = iter(tokenizer(flat, add_special_tokens=False)["input_ids"])
+        self.tokens = [[_cut(next(ids), max_tokens) for _ in captions] for captions in self.references]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, example: tuple[int, int] | int) -> dict:
+        """The image of a row with one of its references; a bare row means the first, as validation wants it."""
+        row, reference = example if isinstance(example, tuple) else (example, 0)
+        return {"row": row, "image_id": self.image_ids[row], "input_ids": self.tokens[row][reference]}
+
+
+def _cut(ids: list[int], max_tokens: int) -> list[int]:
+    return ids if len(ids) <= max_tokens else ids[: max_tokens - 1] + ids[-1:]
+
+
+@dataclass
+class CaptionCollator:
+    """Examples -> `vision_features` [b x 1 x num_tokens x width], `input_ids`, `attention_mask`, `labels` [b x s].
+
+    Captions are padded to the longest of the batch; `labels` are -100 there and nowhere else, so that the prefix learns to
+    predict BOS and a caption learns to end. `rows` [b] says which images these are.
+    """
+
+    store: FeatureStore
+    pad_token_id: int
+
+    def __call__(self, examples: list[dict]) -> dict[str, Tensor]:
+        length = max(len(example["input_ids"]) for example in examples)
+        input_ids = torch.full((len(examples), length), self.pad_token_id)
+        labels = torch.full_like(input_ids, -100)
+        for i, example in enumerate(examples):
+            caption = torch.tensor(example["input_ids"])
+            input_ids[i, : len(caption)] = labels[i, : len(caption)] = caption
+        return {
+            "vision_features": self.store.vision_features([example["image_id"] for example in examples])[:, None],
+            "input_ids": input_ids,
+            "attention_mask": (labels != -100).long(),
+            "labels": labels,
+            "rows": torch.tensor([example["row"] for example in examples]),
+        }

@@ -1,0 +1,124 @@
+"""Train the bridge of one variant on cached features."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import EvalPrediction
+
+from components.config import Params
+from components.data.features import FeatureStore
+from components.data.tables import Tables
+from components.evaluation.scorers import ValidationCider
+from components.files import atomic_path
+from components.model import CaptionModel, CaptionProcessor
+from components.training.arguments import training_arguments
+from components.training.checkpoints import claim, fingerprint, release
+from components.training.dataset import CaptionCollator, CaptionDataset
+from components.training.trainer import CaptionTrainer
+
+
+def train_variant(
+    params: Params,
+    variant: str,
+    tables: Tables,
+    store: FeatureStore,
+    towers: str | Path,
+    out: str | Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, float]:
+    """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its validation scores.
+
+    An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
+    """
+    checkpoints = Path(out).parent / f".{variant}.checkpoints"
+    mark = fingerprint(params=params.model_dump(), variant=variant, features=store.identity)
+    resume = claim(checkpoints, mark)
+    torch.manual_seed(params.seed)
+    towers = Path(towers)
+    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **params.model.bridge(variant))
+    processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
+    trainer = build_trainer(params, model, processor, tables, store, checkpoints, callbacks)
+    trainer.train(resume_from_checkpoint=resume)
+    with atomic_path(out) as folder:
+        folder.mkdir()
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        history = json.dumps(trainer.state.log_history, indent=1)
+        (folder / "history.json").write_text(history + "\n")
+    release(checkpoints)
+    return best_scores(trainer.state.log_history)
+
+
+def build_trainer(
+    params: Params,
+    model: CaptionModel,
+    processor: CaptionProcessor,
+    tables: Tables,
+    store: FeatureStore,
+    workdir: str | Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> CaptionTrainer:
+    """A `CaptionTrainer` for the splits `train` and `val` of `tables`."""
+    settings = params.train
+    train = CaptionDataset(tables.split("train"), processor.tokenizer, settings.max_tokens)
+    val = CaptionDataset(tables.split("val").head(settings.validation_images), processor.tokenizer, settings.max_tokens)
+    steps = -(-len(train) // (settings.batch_size * settings.gradient_accumulation_steps)) * settings.epochs
+    every = max(1, int(steps / settings.validations))
+    arguments = training_arguments(
+        workdir,
+        seed=params.seed,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_steps=settings.warmup_ratio,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        per_device_eval_batch_size=max(settings.batch_size, 64),
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,  # the last and the best
+        load_best_model_at_end=True,
+        metric_for_best_model="CIDEr",
+        greater_is_better=True,
+        logging_steps=max(1, min(50, every)),
+    )
+    return CaptionTrainer(
+        model,
+        arguments,
+        data_collator=CaptionCollator(store, processor.tokenizer.pad_token_id),
+        train_dataset=train,
+        eval_dataset=val,
+        compute_metrics=validation_metrics(processor, val.references),
+        callbacks=list(callbacks),
+        gate_learning_rate=settings.gate_learning_rate,
+        generation={"max_new_tokens": params.evaluate.max_new_tokens, "num_beams": 1},
+    )
+
+
+def validation_metrics(processor: CaptionProcessor, references: list[list[str]]) -> Callable[[EvalPrediction], dict]:
+    """CIDEr of the validation captions that `CaptionTrainer` decoded, against all `references` of each row."""
+    cider = ValidationCider(dict(enumerate(references)))
+
+    def score(prediction: EvalPrediction) -> dict[str, float]:
+        tokens, rows = prediction.predictions, prediction.label_ids
+        tokens = np.where(tokens < 0, processor.tokenizer.pad_token_id, tokens)
+        captions = processor.batch_decode(tokens)
+        return {"CIDEr": cider.score(dict(zip(rows.tolist(), captions, strict=True)))}
+
+    return score
+
+
+def best_scores(history: list[dict[str, Any]]) -> dict[str, float]:
+    """The validation record with the highest CIDEr: loss, CIDEr, epoch."""
+    best = max((record for record in history if "eval_CIDEr" in record), key=lambda record: record["eval_CIDEr"])
+    return {"loss": best["eval_loss"], "CIDEr": best["eval_CIDEr"], "epoch": best["epoch"]}

@@ -1,0 +1,78 @@
+"""`transformers.Trainer`, told three things: which parameters learn how fast, which reference comes next, and that a
+captioner is judged by the captions it writes."""
+
+import time
+
+import torch
+from transformers import Trainer
+
+from components.training.sampler import ReferenceSampler
+
+
+class CaptionTrainer(Trainer):
+    """Trains the bridge of a `CaptionModel`.
+
+    Args:
+        gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until they move
+            (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
+        generation: keyword arguments of `generate` for the validation captions.
+    """
+
+    def __init__(self, *args, gate_learning_rate: float, generation: dict, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.gate_learning_rate, self.generation = gate_learning_rate, generation
+        self._tokens, self._since = 0, time.perf_counter()
+
+    def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
+        lengths = [[len(ids) for ids in references] for references in self.train_dataset.tokens]
+        return ReferenceSampler(lengths, self.args.train_batch_size * self.args.world_size, self.args.data_seed)
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """AdamW over the bridge alone: matrices with weight decay; biases, norms and learned tokens without; gates at
+        their own rate."""
+        if self.optimizer is None:
+            groups = {"decay": [], "plain": [], "gates": []}
+            for name, parameter in (model or self.model).named_parameters():
+                if parameter.requires_grad:
+                    groups[_group(name, parameter)].append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {"params": groups["decay"], "weight_decay": self.args.weight_decay},
+                    {"params": groups["plain"], "weight_decay": 0.0},
+                    {"params": groups["gates"], "weight_decay": 0.0, "lr": self.gate_learning_rate},
+                ],
+                lr=self.args.learning_rate,
+                betas=(self.args.adam_beta1, self.args.adam_beta2),
+            )
+        return self.optimizer
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Cross-entropy a caption token."""
+        inputs = {name: value for name, value in inputs.items() if name != "rows"}
+        if model.training:
+            self._tokens += int(inputs["attention_mask"].sum())
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    @torch.no_grad()
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """(loss, generated tokens [b x s], image rows [b]): what `compute_metrics` decodes and scores."""
+        inputs = self._prepare_inputs(inputs)
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(model, inputs).detach()
+            tokens = self.model.generate(vision_features=inputs["vision_features"], **self.generation)
+        return loss, tokens, inputs["rows"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add throughput and the openness of every gate, tanh(alpha), to the training records."""
+        if "loss" in logs:
+            now = time.perf_counter()
+            logs["tokens_per_second"] = self._tokens / (now - self._since)
+            self._tokens, self._since = 0, now
+            logs |= {f"gate/{name}": value for name, value in self.model.gates().items()}
+        super().log(logs, start_time)
+
+
+def _group(name: str, parameter: torch.nn.Parameter) -> str:
+    if name.endswith("gate"):
+        return "gates"
+    return "decay" if parameter.ndim == 2 and name.endswith("weight") else "plain"

@@ -1,0 +1,10 @@
+"""Where the stages leave what they make; the same paths as in dvc.yaml."""
+
+from pathlib import Path
+
+PREPARED = Path("data/prepared")
+TOWERS = Path("data/towers")
+FEATURES = Path("data/features")
+MODELS = Path("models")
+RESULTS = Path("results")
+REPORT = Path("reports/index.html")

@@ -1,0 +1,20 @@
+"""Stage `prepare`: pictures and captions in one checked, canonical form.
+
+    python -m flows.prepare
+"""
+
+from components.config import Params
+from components.data.prepare import prepare as prepare_data
+from flows.paths import PREPARED
+from flows.stage import main, stage
+
+
+@stage
+def prepare() -> None:
+    """Build the data set of params.yaml, check it and write it to data/prepared."""
+    params = Params.load().data
+    prepare_data(out=PREPARED, **params.model_dump())
+
+
+if __name__ == "__main__":
+    main(prepare)

@@ -1,0 +1,76 @@
+"""params.yaml and what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.config import Params
+from components.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def keys(values: dict, prefix: str = "") -> set[str]:
+    """All dotted leaf keys."""
+    found = set()
+    for key, value in values.items():
+        found |= keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+def load_with(tmp_path: Path, change: dict) -> Params:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values | change))
+    return Params.load(path)
+
+
+def test_params_yaml_names_every_key_so_that_dvc_sees_it():
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert keys(written) == keys(Params().model_dump(by_alias=True))
+
+
+def test_the_hub_profile_is_complete_but_for_the_offline_towers():
+    written = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
+    assert Params.load(ROOT / "profiles/hub.yaml").profile == "hub"
+    missing = keys(Params().model_dump(by_alias=True)) - keys(written)
+    assert all(key.startswith("towers.offline") for key in missing)
+
+
+def test_a_misspelt_key_is_named_with_its_neighbours(tmp_path):
+    with pytest.raises(UserError, match=r"unknown key 'model.maper'. Known here: .*mapper"):
+        load_with(tmp_path, {"model": {"maper": {}}})
+
+
+def test_a_value_out_of_range_is_named_with_its_value(tmp_path):
+    with pytest.raises(UserError, match=r"'train.learning_rate' is -1: Input should be greater than 0"):
+        load_with(tmp_path, {"train": {"learning_rate": -1}})
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    with pytest.raises(UserError) as error:
+        load_with(tmp_path, {"sed": 1, "profile": "online"})
+    assert "unknown key 'sed'" in str(error.value) and "'profile' is 'online'" in str(error.value)
+
+
+def test_an_unknown_variant_is_refused(tmp_path):
+    with pytest.raises(UserError, match="resampler_only"):
+        load_with(tmp_path, {"variants": ["resampler_only"]})
+
+
+def test_clashing_options_are_named_together(tmp_path):
+    with pytest.raises(UserError, match="image_size 60 is not a multiple of patch_size 8"):
+        load_with(tmp_path, {"towers": {"offline": {"image_size": 60}}})
+
+
+@pytest.mark.parametrize("text", ["{", "- a list"])
+def test_a_file_that_is_no_mapping_is_one_message(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"params.yaml: "):
+        Params.load(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(UserError, match="Run from the project root"):
+        Params.load(tmp_path / "params.yaml")

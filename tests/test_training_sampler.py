@@ -1,0 +1,48 @@
+"""The order of training examples: random, grouped by length, and a function of seed and epoch alone."""
+
+import random
+
+from components.training.sampler import ReferenceSampler
+
+LENGTHS = [[random.Random(i).randint(4, 20) for _ in range(5)] for i in range(1000)]
+
+
+def epoch(number: int, seed: int = 0) -> list[tuple[int, int]]:
+    sampler = ReferenceSampler(LENGTHS, batch_size=32, seed=seed)
+    sampler.set_epoch(number)
+    return list(sampler)
+
+
+def test_every_image_once_an_epoch():
+    assert sorted(row for row, _ in epoch(0)) == list(range(len(LENGTHS)))
+
+
+def test_an_epoch_can_be_drawn_again_so_that_a_resumed_run_sees_the_same():
+    assert epoch(3) == epoch(3)
+
+
+def test_epochs_and_seeds_differ_in_order_and_in_references():
+    assert epoch(0) != epoch(1) and epoch(0) != epoch(0, seed=1)
+    assert dict(epoch(0)) != dict(epoch(1))
+
+
+def test_all_references_get_their_turn():
+    seen = {example for number in range(40) for example in epoch(number)}
+    assert len(seen) > 0.99 * sum(map(len, LENGTHS))
+
+
+def test_captions_of_a_batch_are_of_similar_length():
+    def padding(examples):
+        sizes = [LENGTHS[row][reference] for row, reference in examples]
+        batches = [sizes[i : i + 32] for i in range(0, len(sizes), 32)]
+        return sum(max(batch) * len(batch) for batch in batches) / sum(sizes) - 1
+
+    shuffled = epoch(0)
+    random.Random(0).shuffle(shuffled)
+    assert padding(epoch(0)) < 0.2 * padding(shuffled)
+
+
+def test_only_the_last_batch_is_short():
+    """Else the data loader would cut the grouped batches at the wrong places."""
+    sizes = [LENGTHS[row][reference] for row, reference in epoch(0)]
+    assert len(sizes) % 32 and max(sizes[:32]) - min(sizes[:32]) <= 3
