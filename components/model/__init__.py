@@ -1,0 +1,24 @@
+"""The captioner: CLIP and GPT-2, frozen, and the bridge between them."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor
+
+from components.model.captioner import CaptionModel, caption_loss
+from components.model.configuration import BRIDGE_FIELDS, CaptionConfig, bridge_fields
+from components.model.context import CaptionOutput, VisualContext
+from components.model.processor import CaptionProcessor
+
+AutoConfig.register(CaptionConfig.model_type, CaptionConfig, exist_ok=True)
+AutoModel.register(CaptionConfig, CaptionModel, exist_ok=True)
+AutoModelForImageTextToText.register(CaptionConfig, CaptionModel, exist_ok=True)
+AutoProcessor.register(CaptionConfig, CaptionProcessor, exist_ok=True)
+
+__all__ = [
+    "BRIDGE_FIELDS",
+    "CaptionConfig",
+    "CaptionModel",
+    "CaptionOutput",
+    "CaptionProcessor",
+    "VisualContext",
+    "bridge_fields",
+    "caption_loss",
+]

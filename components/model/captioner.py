@@ -1,0 +1,224 @@
+"""The captioner: frozen vision tower, mapper, resampler, frozen language model with gated cross-attention.
+
+Shapes: B clips, F frames (1 for pictures), C x H x W an image, N visual tokens a frame, Dv and Dt widths of the towers,
+M visual tokens a clip, P prefix positions, R = B * (captions an image) rows of text, L tokens, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Cache, GenerationConfig, GenerationMixin, PreTrainedModel
+
+from components.model.bridge import BridgeMixin
+from components.model.checkpoint import CheckpointMixin
+from components.model.configuration import CaptionConfig
+from components.model.context import CaptionOutput, VisualContext, absent_first
+from components.model.generation import CaptionGeneration
+from components.model.inputs import check_text, frames_of, right_aligned
+from components.model.mapper import Mapper
+from components.model.resampler import PerceiverResampler
+from components.model.text import TextGenerator
+from components.model.vision import VisionEncoder
+
+
+class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedModel, GenerationMixin):
+    """Two frozen towers joined by a learned bridge (Mokady et al. 2021; Alayrac et al. 2022; Jaegle et al. 2021).
+
+        features = vision tower(images)                      frozen     [B x F x N x Dv]
+        prefix = mapper(features)                            learned    [B x P x Dt]
+        x = resampler(features)                              learned    [B x M x Dv]
+        p(token i | tokens < i, images) = decoder([prefix; tokens], x)  frozen, with learned gated blocks
+    """
+
+    config_class = CaptionConfig
+    base_model_prefix = "captioner"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = False  # GPT-2's blocks stay in eval mode, where transformers skips it
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _no_split_modules = ["GatedGPT2Block"]
+
+    def __init__(
+        self, config: CaptionConfig, vision: PreTrainedModel | None = None, lm: PreTrainedModel | None = None
+    ) -> None:
+        """Join the given towers, or towers with random weights, by a fresh bridge."""
+        super().__init__(config)
+        self.vision_encoder = VisionEncoder(config, vision)
+        self.mapper = Mapper(config)
+        self.resampler = PerceiverResampler(config) if config.resampler else None
+        self.text_generator = TextGenerator(config, lm)
+        self.processor = None
+        self.freeze_towers()
+        self.generation_config = GenerationConfig(
+            bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+        )
+        self.post_init()
+        self.train(self.training)
+
+    def init_weights(self) -> None:
+        """Only tie: each tower has initialised itself or brought its weights, the bridge starts as torch does."""
+        self.tie_weights()
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        """The decoder's token embeddings."""
+        return self.text_generator.lm.get_input_embeddings()
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        """The decoder's head."""
+        return self.text_generator.lm.get_output_embeddings()
+
+    def encode_images(self, pixel_values: Tensor) -> Tensor:
+        """The frozen tower alone, for a cache of features: [B x F x C x H x W] -> [B x F x N x Dv].
+
+        Raises:
+            UserError: images of another size than the tower takes.
+        """
+        return self.vision_encoder(pixel_values if pixel_values.dim() == 5 else pixel_values[:, None])
+
+    def encode(
+        self,
+        pixel_values: Tensor | None = None,
+        vision_features: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+    ) -> VisualContext:
+        """Everything that depends on the images alone. Give pixels or features.
+
+        Args:
+            pixel_values: [B x F x C x H x W]
+            vision_features: [B x F x N x Dv], as `encode_images` makes them
+            frame_mask: [B x F], True where a frame is real; None if all are
+
+        Raises:
+            UserError: both or neither given, shapes that do not fit, a clip without a frame, too many frames.
+        """
+        pixel_values, vision_features, frame_mask = frames_of(self.config, pixel_values, vision_features, frame_mask)
+        if vision_features is None:
+            vision_features = self.vision_encoder(pixel_values)
+        features = vision_features.to(self.dtype)
+        mapped = self.mapper(features, frame_mask)
+        mask = None if frame_mask is None else frame_mask.repeat_interleave(self.config.prefix_length, dim=1)
+        prefix, mask = absent_first(mapped, mask)
+        tokens = key_values = None
+        if self.resampler is not None:
+            tokens = self.resampler(features, frame_mask)
+            key_values = self.text_generator.key_values(tokens)
+        return VisualContext(prefix, mask, key_values, tokens, mapped, vision_features)
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        vision_features: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        context: VisualContext | None = None,
+        cache: Cache | None = None,
+        use_cache: bool = False,
+        skip_logits: bool | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs,
+    ) -> CaptionOutput:
+        """Score captions of images.
+
+        Args:
+            pixel_values: [B x F x C x H x W]; or give
+            vision_features: [B x F x N x Dv], computed before; or give
+            context: of `encode`; or give a cache that holds it
+            frame_mask: [B x F] True where a frame is real
+            input_ids: [R x L], BOS first; the R / B captions of an image stand together
+            attention_mask: [R x L], 0 where a token is padding, on either side
+            labels: [R x L], the token that position i should be, -100 where none is asked for
+            cache: of an earlier call; input_ids then continue it, and attention_mask covers all text so far
+            use_cache: return a cache
+            skip_logits: return the loss alone and spare memory. Default: in training, if labels are given.
+            num_items_in_batch: divide the summed loss by this instead of the number of labels (gradient accumulation)
+
+        Returns:
+            loss, logits [R x P+L x V] of which row P-1+i predicts token i, prefix, visual_tokens, vision_features, cache
+
+        Raises:
+            UserError: inputs that do not fit each other or the model, named.
+        """
+        if (cache := kwargs.pop("past_key_values", cache)) is not None and context is None:
+            context = getattr(cache, "context", None)
+        if context is None:
+            context = self.encode(pixel_values, vision_features, frame_mask)
+        continues = cache is not None and cache.get_seq_length() > 0
+        check_text(self.config, input_ids, attention_mask, labels, continues)
+        if continues:
+            return self._continue(input_ids, attention_mask, context, cache)
+        return self._score(
+            input_ids, attention_mask, labels, context, cache, use_cache, skip_logits, num_items_in_batch
+        )
+
+    def _continue(self, input_ids: Tensor, attention_mask: Tensor | None, context: VisualContext, cache: Cache):
+        """Logits [R x L x V] of further tokens, after what the cache holds."""
+        hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, use_cache=True)
+        return CaptionOutput(logits=self.text_generator.lm.lm_head(hidden), cache=cache)
+
+    def _score(
+        self, input_ids, attention_mask, labels, context, cache, use_cache, skip_logits, num_items_in_batch
+    ) -> CaptionOutput:
+        """Loss and logits of whole captions.
+
+        With a cache the text stays as it is, and a mask hides its padding from later tokens. Without one, padding is
+        moved to the right end, where causal attention cannot see it: no mask, so SDPA takes its fastest kernel.
+        """
+        order = text_mask = None
+        if attention_mask is not None:
+            if use_cache:
+                text_mask = attention_mask
+            else:
+                order = right_aligned(attention_mask)
+                input_ids = input_ids.gather(1, order)
+        hidden, cache = self.text_generator(input_ids, context, text_mask, cache, use_cache)
+        if cache is not None:
+            cache.context = context
+        if skip_logits is None:
+            skip_logits = self.training and labels is not None
+        loss = logits = None
+        length = input_ids.shape[1]
+        if skip_logits:
+            labels = labels if order is None else labels.gather(1, order)
+            logits_of_labels = self.text_generator.lm.lm_head(hidden[:, -length - 1 : -1])
+            loss = caption_loss(logits_of_labels, labels, num_items_in_batch)
+        else:
+            logits = self.text_generator.lm.lm_head(hidden if order is None else _restore(hidden, order))
+            if labels is not None:
+                loss = caption_loss(logits[:, -length - 1 : -1], labels, num_items_in_batch)
+        return CaptionOutput(
+            loss=loss,
+            logits=logits,
+            cache=cache,
+            prefix=context.mapped,
+            visual_tokens=context.visual_tokens,
+            vision_features=context.vision_features,
+        )
+
+
+def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Cross-entropy [R x L x V], [R x L] -> scalar, over the labels that are not -100 and over nothing else.
+
+    `num_items` divides the sum instead of the count: over micro-batches the loss then weighs each token alike.
+    """
+    logits, labels = logits.flatten(0, 1).float(), labels.flatten()
+    if num_items is None:
+        return F.cross_entropy(logits, labels, ignore_index=-100)
+    return F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum") / num_items
+
+
+def _restore(hidden: Tensor, order: Tensor) -> Tensor:
+    """Undo `right_aligned`: [R x P+L x D] -> the same, with row P-1+i again predicting token i of the input.
+
+    The last row follows the last token: with padding on the left it predicts the next one, as in transformers.
+    """
+    length = order.shape[1]
+    prefix_rows = hidden.shape[1] - length
+    rank = order.argsort(dim=1)  # where token i went
+    rows = torch.cat((rank, rank[:, -1:] + 1), dim=1) + prefix_rows - 1
+    text = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[2]))
+    return torch.cat((hidden[:, : prefix_rows - 1], text), dim=1)
+

@@ -1,0 +1,83 @@
+"""What the decoder sees of the images, computed once and used for every word of every caption."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+from components.errors import UserError
+from components.model.cross_attention import KeyValues
+
+
+@dataclass
+class VisualContext:
+    """The encoded images of a batch.
+
+    `generate` keeps it in its cache: beams and samples of an image share its entries, and reordering beams, which moves
+    them only within their image, leaves it untouched.
+
+    Attributes:
+        prefix: [B x P x Dt], absent positions first, so that the text always follows a real one.
+        prefix_mask: [B x P] True where a position is real; None if all are.
+        key_values: an entry a decoder block, None where it has no gated cross-attention; None without a resampler.
+        visual_tokens: [B x M x Dv]; None without a resampler.
+        mapped: [B x P x Dt], the prefix as the mapper gave it, frame by frame.
+        vision_features: [B x F x N x Dv]
+    """
+
+    prefix: Tensor
+    prefix_mask: Tensor | None
+    key_values: list[KeyValues | None] | None
+    visual_tokens: Tensor | None
+    mapped: Tensor
+    vision_features: Tensor
+
+    def __len__(self) -> int:
+        return self.prefix.shape[0]
+
+    def rows(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Prefix and mask for `count` rows of text: those of an image stand together.
+
+        Raises:
+            UserError: `count` is no multiple of the number of images.
+        """
+        if count % len(self):
+            raise UserError(f"input_ids has {count} rows for {len(self)} images: give each image equally many captions.")
+        if (times := count // len(self)) == 1:
+            return self.prefix, self.prefix_mask
+        mask = self.prefix_mask
+        return self.prefix.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(times, 0)
+
+
+def absent_first(prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Move the masked positions of each row to its front, the others keep their order.
+
+    [B x P x D], [B x P] -> the same shapes. The last prefix position is then real in every row, and so is the
+    one that predicts BOS.
+    """
+    if mask is None:
+        return prefix, None
+    order = mask.to(torch.int8).argsort(dim=1, stable=True)
+    return prefix.gather(1, order[..., None].expand_as(prefix)), mask.gather(1, order)
+
+
+@dataclass
+class CaptionOutput(ModelOutput):
+    """What `CaptionModel` returns.
+
+    Attributes:
+        loss: mean cross-entropy over the labels that are not -100.
+        logits: [R x P+L x V], prefix positions first; row P-1+i predicts token i.
+        cache: keys and values of the decoder, and the `VisualContext`.
+        prefix: [B x P x Dt], frame by frame.
+        visual_tokens: [B x M x Dv]
+        vision_features: [B x F x N x Dv]
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    cache: object | None = None
+    prefix: Tensor | None = None
+    visual_tokens: Tensor | None = None
+    vision_features: Tensor | None = None

@@ -1,0 +1,115 @@
+"""Gated cross-attention: how a frozen language model is taught to look (Alayrac et al. 2022, section 2.2, figure 4).
+
+    y = y + tanh(alpha_attention) * attention(q=y, kv=x)
+    y = y + tanh(alpha_feed_forward) * ffw(y)
+    y = y + frozen self-attention and feed-forward of the block
+
+Both alphas start at 0. So at step 0 each gated block is the identity and the model is the frozen language model itself,
+token by token; training opens the gates as far as looking helps.
+
+Shapes: B images, R rows (R = B times the beams or captions of an image), L positions, D width of the decoder,
+M visual tokens, Dv their width, h heads, d width of a head.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GPT2Config
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block
+
+from components.model.attention import FeedForward, attend, split_heads
+from components.model.configuration import CaptionConfig
+
+KeyValues = tuple[Tensor, Tensor]
+"""Keys and values of one gated block, [B x h x M x d] each: they depend on the image alone, not on the text."""
+
+
+class CrossAttention(nn.Module):
+    """Text attends to visual tokens."""
+
+    def __init__(self, width: int, visual_width: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.to_q = nn.Linear(width, heads * head_dim, bias=False)
+        self.to_kv = nn.Linear(visual_width, 2 * heads * head_dim, bias=False)
+        self.to_out = nn.Linear(heads * head_dim, width, bias=False)
+
+    def key_values(self, visual_tokens: Tensor) -> KeyValues:
+        """[B x M x Dv] -> keys and values [B x h x M x d]."""
+        key, value = self.to_kv(visual_tokens).chunk(2, dim=-1)
+        return split_heads(key, self.heads), split_heads(value, self.heads)
+
+    def forward(
+        self, states: Tensor, key_values: KeyValues, output_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """[R x L x D] -> [R x L x D], and the weights [R x h x L x M] if asked for.
+
+        The R / B rows of an image (its beams, samples, references) stand together and share keys and values, so they are
+        laid end to end as more queries of that image, [B x (R/B)*L]; keys and values are never copied.
+        """
+        key, value = key_values
+        rows, length, _ = states.shape
+        images = key.shape[0]
+        query = self.to_q(self.norm(states)).view(images, rows // images * length, -1)
+        output, weights = attend(split_heads(query, self.heads), key, value, None, output_weights)
+        if weights is not None:
+            weights = weights.unflatten(2, (-1, length)).transpose(1, 2).flatten(0, 1)
+        return self.to_out(output).view(rows, length, -1), weights
+
+
+class GatedCrossAttention(nn.Module):
+    """The `GATED XATTN-DENSE` layer of figure 4."""
+
+    def __init__(self, config: CaptionConfig) -> None:
+        super().__init__()
+        width = config.text_config.hidden_size
+        self.dropout = config.dropout
+        self.attention = CrossAttention(
+            width,
+            config.vision_config.hidden_size,
+            config.cross_attention_heads,
+            config.cross_attention_head_dim,
+        )
+        self.alpha_attention = nn.Parameter(torch.zeros(1))
+        self.feed_forward = FeedForward(width, config.cross_attention_ff_mult, config.activation)
+        self.alpha_feed_forward = nn.Parameter(torch.zeros(1))
+
+    def forward(self, states: Tensor, key_values: KeyValues) -> Tensor:
+        """[R x L x D], keys and values of the images -> [R x L x D]."""
+        looked, _ = self.attention(states, key_values)
+        states = states + self.alpha_attention.tanh() * F.dropout(looked, self.dropout, self.training)
+        thought = self.feed_forward(states)
+        return states + self.alpha_feed_forward.tanh() * F.dropout(thought, self.dropout, self.training)
+
+
+class GatedGPT2Block(GPT2Block):
+    """A GPT-2 block with a gated cross-attention before it.
+
+    A subclass, not a wrapper: the names of the pretrained tensors stay as they are (`h.0.attn.c_attn.weight`), and
+    whatever GPT2Model passes to its blocks passes through.
+    """
+
+    def __init__(self, config: GPT2Config, layer_idx: int | None = None) -> None:
+        super().__init__(config, layer_idx)
+        self.layer_idx = layer_idx
+        self.gated_cross_attention: GatedCrossAttention | None = None
+
+    @classmethod
+    def around(cls, block: GPT2Block, config: CaptionConfig, layer_idx: int) -> "GatedGPT2Block":
+        """Adopt the parts of a (pretrained) block and put a fresh gated cross-attention before them."""
+        with torch.device("meta"):  # its own parts are thrown away below: give them no memory
+            gated = cls(config.text_config, layer_idx)
+        for name, part in block.named_children():
+            setattr(gated, name, part)
+        if config.is_gated(layer_idx):
+            gated.gated_cross_attention = GatedCrossAttention(config)
+        return gated
+
+    def forward(
+        self, hidden_states: Tensor, *args, visual_key_values: list[KeyValues | None] | None = None, **kwargs
+    ) -> Tensor:
+        """[R x L x D] -> [R x L x D]; `visual_key_values` holds an entry a block. The rest is GPT2Block's."""
+        if self.gated_cross_attention is not None and visual_key_values is not None:
+            hidden_states = self.gated_cross_attention(hidden_states, visual_key_values[self.layer_idx])
+        return super().forward(hidden_states, *args, **kwargs)

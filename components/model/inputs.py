@@ -1,0 +1,102 @@
+"""One clear error for each input that does not fit."""
+
+import torch
+from torch import Tensor
+
+from components.errors import UserError
+from components.model.configuration import CaptionConfig
+
+
+def frames_of(
+    config: CaptionConfig, pixel_values: Tensor | None, vision_features: Tensor | None, frame_mask: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Check what describes the images and bring it to its full form.
+
+    Args:
+        pixel_values: [B x F x C x H x W], or [B x C x H x W] for single pictures
+        vision_features: [B x F x N x Dv], or [B x N x Dv] for single pictures
+        frame_mask: [B x F]
+
+    Returns:
+        the same with the frame dimension; the mask is None where it masks nothing
+
+    Raises:
+        UserError: both or neither given, another number of dimensions or frames, another width, no frame at all.
+    """
+    if (pixel_values is None) == (vision_features is None):
+        raise UserError("give the images as pixel_values or as vision_features: exactly one of the two.")
+    if pixel_values is not None:
+        pixel_values = _with_frames("pixel_values", pixel_values, 5, "B x F x C x H x W")
+        images = pixel_values
+    else:
+        vision_features = _with_frames("vision_features", vision_features, 4, "B x F x N x D")
+        images = vision_features
+        if images.shape[-1] != config.vision_config.hidden_size:
+            raise UserError(
+                f"vision_features are {images.shape[-1]} wide; this model's vision tower gives "
+                f"{config.vision_config.hidden_size}. Compute them with its own encode_images."
+            )
+    frames = images.shape[1]
+    if config.resampler and frames > config.num_time_embeds:
+        raise UserError(
+            f"the clips have {frames} frames; the model has {config.num_time_embeds} time embeddings. "
+            "Give fewer frames or raise num_time_embeds."
+        )
+    return pixel_values, vision_features, _frame_mask(frame_mask, images)
+
+
+def _with_frames(name: str, images: Tensor, dimensions: int, form: str) -> Tensor:
+    if images.dim() == dimensions - 1:
+        return images[:, None]
+    if images.dim() != dimensions:
+        raise UserError(f"{name} has shape {tuple(images.shape)}; expected [{form}].")
+    return images
+
+
+def _frame_mask(mask: Tensor | None, images: Tensor) -> Tensor | None:
+    if mask is None:
+        return None
+    if mask.shape != images.shape[:2]:
+        raise UserError(f"frame_mask has shape {tuple(mask.shape)}; the images have {tuple(images.shape[:2])} (clips, frames).")
+    mask = mask.to(images.device).bool()
+    if torch.compiler.is_compiling():  # the looks at its values below would break the graph
+        return mask
+    if not (real := mask.any(dim=1)).all():
+        raise UserError(f"clip {int(real.int().argmin())} of the batch has no frame: its frame_mask is all False.")
+    return None if mask.all() else mask
+
+
+def check_text(
+    config: CaptionConfig, input_ids: Tensor | None, attention_mask: Tensor | None, labels: Tensor | None, continues: bool
+) -> None:
+    """Check the captions' tensors against each other.
+
+    Raises:
+        UserError: none given, empty, a mask or labels of another shape.
+    """
+    if input_ids is None:
+        raise UserError("input_ids is missing. To caption images without a text, call generate().")
+    if input_ids.dim() != 2 or input_ids.shape[1] == 0:
+        raise UserError(f"input_ids has shape {tuple(input_ids.shape)}; expected [rows x tokens] with at least one token (BOS).")
+    if labels is not None and labels.shape != input_ids.shape:
+        raise UserError(f"labels have shape {tuple(labels.shape)}; input_ids {tuple(input_ids.shape)}. They must be equal.")
+    if attention_mask is None:
+        return
+    expected = "at least " if continues else ""
+    fits = attention_mask.dim() == 2 and attention_mask.shape[0] == input_ids.shape[0]
+    length = attention_mask.shape[-1]
+    if not fits or (length < input_ids.shape[1] if continues else length != input_ids.shape[1]):
+        raise UserError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}; input_ids {tuple(input_ids.shape)} need {expected}the same "
+            "shape. It covers the text alone: frames have their own frame_mask."
+        )
+
+
+def right_aligned(mask: Tensor) -> Tensor:
+    """Order [R x L] that moves a row's padding behind its tokens, which keep their order."""
+    return (mask == 0).to(torch.int8).argsort(dim=1, stable=True)
+
+
+def left_aligned(mask: Tensor) -> Tensor:
+    """Order [R x L] that moves a row's padding before its tokens, which keep their order."""
+    return (mask != 0).to(torch.int8).argsort(dim=1, stable=True)

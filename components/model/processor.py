@@ -1,0 +1,132 @@
+"""Pictures and captions -> tensors, and back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from components.errors import UserError
+
+Clip = Sequence[Image.Image]
+
+
+class CaptionProcessor(ProcessorMixin):
+    """The image processor of the vision tower and the tokenizer of the decoder.
+
+    A caption becomes BOS + " " + caption + " " + EOS, as the reference has it; for GPT-2 both ends are `<|endoftext|>`.
+    """
+
+    attributes = ["image_processor", "tokenizer"]
+    image_processor_class = "AutoImageProcessor"
+    tokenizer_class = "AutoTokenizer"
+
+    def __init__(self, image_processor: Any = None, tokenizer: Any = None, **kwargs: Any) -> None:
+        super().__init__(image_processor, tokenizer, **kwargs)
+
+    @classmethod
+    def from_towers(cls, clip: str | Path, gpt2: str | Path) -> "CaptionProcessor":
+        """Of two folders or hub names."""
+        tokenizer = AutoTokenizer.from_pretrained(gpt2)
+        return cls(load_image_processor(clip), tokenizer)
+
+    def __call__(
+        self,
+        images: Image.Image | Sequence[Image.Image] | Sequence[Clip] | None = None,
+        text: str | Sequence[str] | None = None,
+        max_length: int | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Make a batch.
+
+        Args:
+            images: a picture, pictures, or clips (lists of frames)
+            text: captions
+            max_length: refuse captions of more tokens, both ends included
+
+        Returns:
+            pixel_values [B x F x 3 x H x W] and, if clips differ in length, frame_mask [B x F]; input_ids, attention_mask and
+            labels [R x L], labels -100 on padding
+
+        Raises:
+            UserError: neither given, a clip without a frame, an empty caption, a caption that is too long.
+        """
+        if images is None and text is None:
+            raise UserError("give images, text, or both.")
+        batch: dict[str, torch.Tensor] = {}
+        if images is not None:
+            batch |= self._images(images)
+        if text is not None:
+            batch |= self._text([text] if isinstance(text, str) else list(text), max_length)
+        return BatchFeature(batch)
+
+    def batch_decode(self, sequences: torch.Tensor, **kwargs: Any) -> list[str]:
+        """Token ids [R x L] -> captions: from BOS to the first EOS, outer spaces removed."""
+        return [self.decode(row) for row in sequences]
+
+    def decode(self, sequence: torch.Tensor | Sequence[int], **kwargs: Any) -> str:
+        """One row of token ids -> its caption."""
+        ids = sequence.tolist() if isinstance(sequence, torch.Tensor) else list(sequence)
+        if ids and ids[0] == self.tokenizer.bos_token_id:
+            ids = ids[1:]
+        if self.tokenizer.eos_token_id in ids:
+            ids = ids[: ids.index(self.tokenizer.eos_token_id)]
+        return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
+
+    def wrap(self, caption: str) -> str:
+        """BOS + " " + caption + " " + EOS, inner white space made single.
+
+        Raises:
+            UserError: nothing but white space.
+        """
+        if not (words := " ".join(caption.split())):
+            raise UserError("an empty caption: there is nothing to learn from it. Remove it or write one.")
+        return f"{self.tokenizer.bos_token} {words} {self.tokenizer.eos_token}"
+
+    def _images(self, images: Any) -> dict[str, torch.Tensor]:
+        clips = _as_clips(images)
+        longest = max(map(len, clips))
+        flat = self.image_processor(
+            [frame.convert("RGB") for clip in clips for frame in clip], return_tensors="pt"
+        )["pixel_values"]
+        pixels = flat.new_zeros(len(clips), longest, *flat.shape[1:])
+        mask = torch.arange(longest)[None] < torch.tensor([len(clip) for clip in clips])[:, None]
+        pixels[mask] = flat
+        return {"pixel_values": pixels} if mask.all() else {"pixel_values": pixels, "frame_mask": mask}
+
+    def _text(self, captions: list[str], max_length: int | None) -> dict[str, torch.Tensor]:
+        rows = self.tokenizer([self.wrap(caption) for caption in captions], add_special_tokens=False)["input_ids"]
+        lengths = torch.tensor([len(row) for row in rows])
+        if max_length is not None and (worst := int(lengths.argmax())) is not None and lengths[worst] > max_length:
+            raise UserError(f"caption {worst} has {lengths[worst]} tokens, the limit is {max_length}: '{captions[worst][:60]}'")
+        ids = torch.full((len(rows), int(lengths.max())), self.tokenizer.eos_token_id)
+        mask = torch.arange(ids.shape[1])[None] < lengths[:, None]
+        ids[mask] = torch.tensor([token for row in rows for token in row])
+        return {"input_ids": ids, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, -100)}
+
+
+def load_image_processor(source: str | Path) -> Any:
+    """The image processor at `source`, in the version that needs PIL alone (torchvision is no requirement)."""
+    try:
+        return AutoImageProcessor.from_pretrained(source, backend="pil")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source}: no image processor: {str(error).strip().splitlines()[0]}") from None
+
+
+def _as_clips(images: Any) -> list[list[Image.Image]]:
+    """A picture, pictures or clips -> clips."""
+    if isinstance(images, Image.Image):
+        images = [images]
+    clips = [[item] if isinstance(item, Image.Image) else list(item) for item in images]
+    if not clips:
+        raise UserError("images is empty: give at least one.")
+    for i, clip in enumerate(clips):
+        if not clip:
+            raise UserError(f"clip {i} has no frame.")
+    return clips
+
+
+__all__ = ["CLIPImageProcessorPil", "CaptionProcessor", "load_image_processor"]

@@ -1,0 +1,99 @@
+"""The frozen language model with its gated blocks."""
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, Cache, PreTrainedModel
+
+from components.errors import UserError
+from components.model.configuration import CaptionConfig
+from components.model.context import VisualContext
+from components.model.cross_attention import GatedCrossAttention, GatedGPT2Block
+
+class TextGenerator(nn.Module):
+    """GPT-2, whose blocks are replaced by gated ones; its own tensors keep names and values.
+
+    Shapes: B images, R = B * (captions an image) rows, P prefix positions, L tokens, D width, V vocabulary.
+    """
+
+    def __init__(self, config: CaptionConfig, lm: PreTrainedModel | None = None) -> None:
+        """Take the given (pretrained) language model, or make one with random weights."""
+        super().__init__()
+        self.lm = lm if lm is not None else AutoModelForCausalLM.from_config(config.text_config)
+        if config.resampler:
+            blocks = enumerate(self.lm.transformer.h)
+            self.lm.transformer.h = nn.ModuleList(GatedGPT2Block.around(b, config, i) for i, b in blocks)
+
+    @property
+    def gated(self) -> dict[int, GatedCrossAttention]:
+        """The gated cross-attentions, by the block that they stand before."""
+        found = ((i, getattr(block, "gated_cross_attention", None)) for i, block in enumerate(self.lm.transformer.h))
+        return {i: gate for i, gate in found if gate is not None}
+
+    def key_values(self, visual_tokens: Tensor) -> list:
+        """[B x M x Dv] -> for each block its keys and values, or None where it is not gated."""
+        gated = self.gated
+        return [
+            gated[i].attention.key_values(visual_tokens) if i in gated else None
+            for i in range(len(self.lm.transformer.h))
+        ]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        context: VisualContext,
+        text_mask: Tensor | None = None,
+        cache: Cache | None = None,
+        use_cache: bool = False,
+    ) -> tuple[Tensor, Cache | None]:
+        """Run the decoder over [prefix; text], or over further text if the cache already holds some.
+
+        Args:
+            input_ids: [R x L]
+            context: the images that the rows talk about
+            text_mask: [R x (text in the cache) + L], 0 where a token is padding; None if none matters
+            cache: keys and values of what was read before
+            use_cache: return a cache
+
+        Returns:
+            hidden states [R x P+L x D] (or [R x L x D] if the cache was not empty), and the cache
+        """
+        decoder = self.lm.transformer
+        embeddings = decoder.wte(input_ids)
+        past = cache.get_seq_length() if cache is not None else 0
+        prefix, prefix_mask = context.rows(len(input_ids))
+        if past == 0:
+            embeddings = torch.cat((prefix.to(embeddings.dtype), embeddings), dim=1)
+        length = embeddings.shape[1]
+        self._check_length(past + length)
+        mask = _join(prefix_mask, text_mask, prefix.shape[1], past + length)
+        positions = None
+        if mask is not None:  # absent positions do not count: a clip stands where it would stand alone
+            positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -length:]
+        output = decoder(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            position_ids=positions,
+            cache=cache,
+            use_cache=use_cache,
+            visual_key_values=context.key_values,
+        )
+        return output.last_hidden_state, output.cache
+
+    def _check_length(self, length: int) -> None:
+        limit = self.lm.config.n_positions
+        if length > limit:
+            raise UserError(
+                f"prefix and caption take {length} positions; the decoder's table has {limit}. "
+                "Shorten the captions (or max_new_tokens)."
+            )
+
+
+def _join(prefix_mask: Tensor | None, text_mask: Tensor | None, prefix_length: int, total: int) -> Tensor | None:
+    """One mask [R x P+text] for the decoder, or None where nothing is masked: then SDPA takes its causal kernel."""
+    if prefix_mask is None and text_mask is None:
+        return None
+    if prefix_mask is None:
+        prefix_mask = text_mask.new_ones(len(text_mask), prefix_length, dtype=torch.bool)
+    if text_mask is None:
+        text_mask = prefix_mask.new_ones(len(prefix_mask), total - prefix_length)
+    return torch.cat((prefix_mask.bool(), text_mask.bool()), dim=1)

@@ -1,0 +1,72 @@
+"""Finding, loading and recognising the frozen towers."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+from components.errors import UserError
+
+
+def vision_config_of(source: str | Path) -> PreTrainedConfig:
+    """The configuration of the vision tower at `source`: a folder or a hub name, of a two-tower model or a vision tower."""
+    config = _config_of(source)
+    return getattr(config, "vision_config", config)
+
+
+def text_config_of(source: str | Path) -> PreTrainedConfig:
+    """The configuration of the language model at `source`."""
+    return _config_of(source)
+
+
+def load_vision(source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
+    """The vision tower, without its text sibling."""
+    if type(config) not in MODEL_MAPPING:
+        raise UserError(f"{source}: a '{config.model_type}' is no vision tower that transformers has.")
+    return _load(MODEL_MAPPING[type(config)], source, config)
+
+
+def load_text(source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
+    """The language model with its head."""
+    return _load(AutoModelForCausalLM, source, config)
+
+
+def fingerprint(tower: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and bytes of a tower's tensors: the same in whatever file they lie."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tower.state_dict().items()):
+        if "gated_cross_attention" in name:  # the bridge's, not the tower's
+            continue
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _config_of(source: str | Path) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"unknown backbone '{source}': neither a folder with a model nor a name on the hub ({reason})") from None
+
+
+def _load(kind: type, source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the tensors of the sibling tower are left out on purpose: no warning about them
+    try:
+        tower, report = kind.from_pretrained(source, config=config, output_loading_info=True)
+    except OSError as error:
+        raise UserError(f"{source}: no weights can be loaded: {str(error).strip().splitlines()[0]}") from None
+    finally:
+        logging.set_verbosity(verbosity)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(f"{source}: the checkpoint lacks {len(missing)} tensors of a {config.model_type}, such as '{missing[0]}'.")
+    return tower
+
+
+__all__ = ["AutoModel", "fingerprint", "load_text", "load_vision", "text_config_of", "vision_config_of"]
