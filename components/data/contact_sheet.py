@@ -1,6 +1,6 @@
 """A page of pictures with their captions, to look at before anything is trained.
 
-    python -m components.data.contact_sheet data/prepared [--out sheet.png] [--split train] [--number 40]
+python -m components.data.contact_sheet data/prepared [--out sheet.png] [--split train] [--number 40]
 """
 
 import argparse
@@ -20,7 +20,7 @@ CHARACTERS = 40  # of caption that fit into a cell
 
 
 def contact_sheet(tables: Tables, number: int = 40, columns: int = 5, captions: int = 3) -> Image.Image:
-    """The first `number` pictures of `tables`, enlarged without smoothing, each above its first `captions` captions."""
+    """The first `number` pictures of `tables`, each above its first `captions` captions."""
     references = tables.references()
     font = ImageFont.load_default(size=11)
     rows = tables.images.head(number)

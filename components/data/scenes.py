@@ -1,9 +1,9 @@
 """The embedded data set: scenes of OpenMoji drawings on a coloured ground, with five references each.
 
-Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a car) and
-`groups` (two foxes above a car). **What is tested never occurs in training**: (drawing, number) is held out for counts,
-the unordered pair of drawings for pairs and groups, whatever their numbers, order, relation or ground. So the nearest
-training picture is wrong somewhere, yet every word of a test caption is seen in many training pictures.
+Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a car)
+and `groups` (two foxes above a car). **What is tested never occurs in training**: held out are (drawing, number)
+for counts, and for pairs and groups the unordered pair of drawings, whatever their numbers, order, relation or
+ground. So the nearest training picture is wrong somewhere, yet every word of a test caption occurs in training.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ HELD_OUT = {"val": 0.075, "test": 0.075}
 
 CENTRES = {1: (0.5,), 2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}
 SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
-"""Where drawings stand along an axis that holds 1, 2 or 3 of them, and how large they are; shares of the picture."""
+"""Where 1, 2 or 3 drawings stand along an axis, and how large they are, as shares of the picture."""
 
 
 def build_scenes(folder: str | Path, *, num_images: int, image_size: int, seed: int) -> Tables:
@@ -73,7 +73,7 @@ def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dic
 def plan(num_images: int, seed: int) -> Iterator[tuple[str, Scene, list[str]]]:
     """Yield (split, scene, references) of every picture: train, val, test, the kinds in turn.
 
-    Scenes of val and test with a word that no training caption has are drawn again (this happens in tiny data sets only).
+    Scenes of val and test with a word that no training caption has are drawn again (in tiny data sets).
     """
     rng = random.Random(seed)
     splits = _split_combinations(rng)
@@ -87,7 +87,9 @@ def plan(num_images: int, seed: int) -> Iterator[tuple[str, Scene, list[str]]]:
                 if split == "train" or words <= vocabulary:
                     break
             else:
-                raise UserError(f"data.num_images is {num_images}: too few for every word to occur in training. Take 300.")
+                raise UserError(
+                    f"data.num_images is {num_images}: too few for training to show every word. Take 300 or more."
+                )
             if split == "train":
                 vocabulary |= words
             yield split, scene, texts
@@ -95,12 +97,12 @@ def plan(num_images: int, seed: int) -> Iterator[tuple[str, Scene, list[str]]]:
 
 def _split_sizes(num_images: int) -> tuple[int, int, int]:
     """Sizes of train, val and test; those held out are whole multiples of the kinds."""
-    val, test = (len(KINDS) * max(1, round(num_images * HELD_OUT[name] / len(KINDS))) for name in ("val", "test"))
+    val, test = (len(KINDS) * max(1, round(num_images * HELD_OUT[s] / len(KINDS))) for s in ("val", "test"))
     return num_images - val - test, val, test
 
 
 def _split_combinations(rng: random.Random) -> dict[str, list]:
-    """For each split its (drawing, number) under 'counts-SPLIT' and its pairs of drawings under 'pairs-SPLIT'."""
+    """For each split: 'counts-SPLIT' -> (drawing, number), 'pairs-SPLIT' -> (drawing, drawing)."""
     combinations = {
         "counts": list(itertools.product(drawings(), PLACES)),
         "pairs": list(itertools.combinations(drawings(), 2)),
@@ -163,10 +165,10 @@ def layout(scene: Scene) -> list[tuple[Drawing, float, float, float]]:
 
 
 def _pair_layout(scene: Pair) -> list[tuple[Drawing, float, float, float]]:
-    """`first` in the left (upper) half, `second` in the right (lower); two of a kind stand across the relation's axis."""
+    """`first` in the left or upper half, `second` in the other; two of a kind stand across that axis."""
     placed = []
-    halves = ((scene.first, scene.first_number, CENTRES[2][0]), (scene.second, scene.second_number, CENTRES[2][1]))
-    for drawing, number, along in halves:
+    drawn = ((scene.first, scene.first_number), (scene.second, scene.second_number))
+    for (drawing, number), along in zip(drawn, CENTRES[2], strict=True):
         for across in CENTRES[number]:
             x, y = (along, across) if scene.horizontal else (across, along)
             placed.append((drawing, x, y, SIDE[2]))

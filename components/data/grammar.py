@@ -1,0 +1,145 @@
+"""The captions of the scenes: a small grammar in which every word follows from how the picture was made.
+
+    scene       -> counts | pair
+    counts      -> 1-4 drawings of one kind, where they stand, ground          'three foxes side by side ...'
+    pair        -> drawings of two kinds, one or two of each, relation, ground 'two foxes above a red car ...'
+    noun phrase -> article or number, (colour,) noun                           'an orange fox', 'two wolves'
+    relation    -> to the left of | to the right of | above | below
+    ground      -> (on) a blue background | a blue picture
+
+Five templates are drawn for each picture, so that its references differ in their words as humans' do. A colour
+that CLDR's name has ('green apple') is always said; a colour that the drawing merely has ('an orange fox') in
+every second phrase.
+"""
+
+import random
+from dataclasses import dataclass
+
+from components.data.openmoji import NUMBERS, Drawing, with_article
+
+GROUNDS = {
+    "white": (250, 250, 250),
+    "yellow": (255, 232, 120),
+    "orange": (248, 172, 96),
+    "pink": (250, 178, 208),
+    "purple": (190, 160, 232),
+    "blue": (138, 188, 250),
+    "green": (152, 214, 134),
+    "grey": (164, 164, 168),
+}
+"""Ground colours, bright enough that the drawings' black outlines stand out."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """`number` drawings of one kind; `place` is a key of PLACES[number]."""
+
+    drawing: Drawing
+    number: int
+    place: str
+    ground: str
+
+    kind = "counts"
+
+    @property
+    def group(self) -> str:
+        """What is held out as a whole: the drawing with its number."""
+        return f"{self.number} {self.drawing.name}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two kinds of drawing; `first` is left of or above `second`."""
+
+    first: Drawing
+    second: Drawing
+    first_number: int
+    second_number: int
+    horizontal: bool
+    ground: str
+
+    @property
+    def kind(self) -> str:
+        """One of each, or more."""
+        return "pairs" if self.first_number == self.second_number == 1 else "groups"
+
+    @property
+    def group(self) -> str:
+        """What is held out as a whole: the two drawings, whatever their order, numbers and relation."""
+        return " + ".join(sorted((self.first.name, self.second.name)))
+
+
+Scene = Counts | Pair
+
+PLACES = {
+    1: {
+        "middle": ("in the middle of", "in the middle"),
+        "left": ("on the left side of", "on the left side"),
+        "right": ("on the right side of", "on the right side"),
+        "top": ("at the top of", "at the top"),
+        "bottom": ("at the bottom of", "at the bottom"),
+    },
+    2: {
+        "row": ("side by side on", "side by side"),
+        "column": ("one above the other on", "one above the other"),
+    },
+    3: {"row": ("in a row on", "in a row"), "column": ("in a column on", "in a column")},
+    4: {"square": ("in two rows on", "in two rows")},
+}
+"""Number -> place -> how it is said before the ground, and alone."""
+
+COUNT_TEMPLATES = (
+    "{np} {place_of} {ground} background",
+    "there {verb} {np} {place_of} {ground} background",
+    "{ground} background with {np} {place}",
+    "{np} {verb} {place_of} {ground} background",
+    "{ground} picture that shows {np} {place}",
+    "{np} drawn {place_of} {ground} background",
+)
+
+PAIR_TEMPLATES = (
+    "{first} {relation} {second} on {ground} background",
+    "{first} {verb} {relation} {second} on {ground} background",
+    "there {verb} {first} {relation} {second} on {ground} background",
+    "{second} {inverse} {first} on {ground} background",
+    "{ground} background with {first} {relation} {second}",
+    "{ground} picture with {first} {first_side} and {second} {second_side}",
+)
+
+RELATIONS = {True: ("to the left of", "to the right of"), False: ("above", "below")}
+SIDES = {True: ("on the left", "on the right"), False: ("at the top", "at the bottom")}
+
+
+def references(scene: Scene, rng: random.Random, number: int = 5) -> list[str]:
+    """`number` captions of `scene`, all of different templates."""
+    templates, fields = (
+        (COUNT_TEMPLATES, _count_fields) if isinstance(scene, Counts) else (PAIR_TEMPLATES, _pair_fields)
+    )
+    return [template.format(**fields(scene, rng)) for template in rng.sample(templates, number)]
+
+
+def _count_fields(scene: Counts, rng: random.Random) -> dict[str, str]:
+    phrase = scene.drawing.phrase(scene.number, coloured=rng.random() < 0.5)
+    if scene.number == 1 and rng.random() < 0.25:  # people say so now and then
+        phrase = f"{NUMBERS[1]} {phrase.split(' ', 1)[1]}"
+    place_of, place = PLACES[scene.number][scene.place]
+    return {"np": phrase, "place_of": place_of, "place": place} | _shared(scene.ground, scene.number)
+
+
+def _pair_fields(scene: Pair, rng: random.Random) -> dict[str, str]:
+    relation, inverse = RELATIONS[scene.horizontal]
+    first_side, second_side = SIDES[scene.horizontal]
+    return {
+        "first": scene.first.phrase(scene.first_number, coloured=rng.random() < 0.5),
+        "second": scene.second.phrase(scene.second_number, coloured=rng.random() < 0.5),
+        "relation": relation,
+        "inverse": inverse,
+        "first_side": first_side,
+        "second_side": second_side,
+    } | _shared(scene.ground, scene.first_number)
+
+
+def _shared(ground: str, number: int) -> dict[str, str]:
+    """The ground, and the verb that agrees with the `number` that follows or precedes it."""
+    verb = "is" if number == 1 else "are"
+    return {"ground": with_article(ground), "verb": verb}

@@ -1,0 +1,113 @@
+"""The canonical form of a data set: two Parquet tables and a folder of pictures.
+
+    images/            picture files
+    images.parquet     image_id, file_name (relative to images/), split, width, height, sha256, ...
+    captions.parquet   caption_id, image_id, caption; several rows an image
+
+Every source ends in this form and nothing downstream knows where the data came from.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from components.errors import UserError
+from components.files import atomic_path
+
+SPLITS = ("train", "val", "test")
+IMAGE_COLUMNS = ["image_id", "file_name", "split", "width", "height", "sha256"]
+CAPTION_COLUMNS = ["caption_id", "image_id", "caption"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A data set, or a part of one: what `folder` holds, as two data frames."""
+
+    images: pd.DataFrame
+    captions: pd.DataFrame
+    folder: Path
+
+    def split(self, name: str) -> "Tables":
+        """The images of one split with their captions.
+
+        Raises:
+            UserError: the split is empty, or none of train, val, test.
+        """
+        if name not in SPLITS:
+            raise UserError(f"no such split: {name!r}. The splits are {', '.join(SPLITS)}.")
+        images = self.images[self.images["split"] == name]
+        if images.empty:
+            raise UserError(f"{self.folder / 'images.parquet'}: no image in the split '{name}'.")
+        captions = self.captions[self.captions["image_id"].isin(images["image_id"])]
+        return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
+
+    def references(self) -> dict[str, list[str]]:
+        """image_id -> its captions, images and captions in the order of the tables."""
+        grouped = self.captions.groupby("image_id", sort=False)["caption"].agg(list).to_dict()
+        return {image_id: grouped.get(image_id, []) for image_id in self.images["image_id"]}
+
+    def image_path(self, image_id: str) -> Path:
+        """The file of one picture.
+
+        Raises:
+            UserError: no such image_id.
+        """
+        rows = self.images.loc[self.images["image_id"] == image_id, "file_name"]
+        if rows.empty:
+            raise UserError(f"{self.folder / 'images.parquet'}: no image with image_id {image_id!r}.")
+        return self.folder / "images" / rows.iloc[0]
+
+    def open_image(self, image_id: str) -> Image.Image:
+        """One picture, completely decoded, as RGB.
+
+        Raises:
+            UserError: no such image_id, or the file is missing or damaged; names the image and the file.
+        """
+        path = self.image_path(image_id)
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{path}: image {image_id!r} cannot be read ({reason}). Restore it, or run `dvc repro -f prepare`."
+            ) from None
+
+
+def write_tables(folder: str | Path, images: pd.DataFrame, captions: pd.DataFrame) -> Tables:
+    """Write both tables into `folder`, each file whole or not at all."""
+    folder = Path(folder)
+    for name, frame in (("images", images), ("captions", captions)):
+        with atomic_path(folder / f"{name}.parquet") as path:
+            frame.to_parquet(path, index=False)
+    return Tables(images, captions, folder)
+
+
+def read_tables(folder: str | Path) -> Tables:
+    """Read what `write_tables` wrote.
+
+    Raises:
+        UserError: a table is missing, is not Parquet, or lacks a column.
+    """
+    folder = Path(folder)
+    images = _read(folder / "images.parquet", IMAGE_COLUMNS)
+    captions = _read(folder / "captions.parquet", CAPTION_COLUMNS)
+    return Tables(images, captions, folder)
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Make it with `dvc repro prepare`.") from None
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: not readable Parquet ({reason}). Make it anew: `dvc repro -f prepare`."
+        ) from None
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}. Make it anew: `dvc repro -f prepare`.")
+    return frame
