@@ -1,0 +1,63 @@
+"""A sheet of pictures with a model's captions under them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import ImageFont
+
+CELL, GAP, LINE, LINES = 220, 12, 17, 3
+INK, FAINT, PAPER = "#1a1a1a", "#777777", "white"
+
+
+def caption_grid(
+    images: Sequence["Image"], captions: Sequence[str], references: Sequence[str] = (), columns: int = 4
+) -> "Image":
+    """One cell a picture: the picture, its caption in black and, if given, a reference in grey, three lines
+    at most each.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=14)
+    text_height = LINE * LINES * (2 if references else 1) + GAP
+    columns = max(1, min(columns, len(images)))
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (CELL + text_height + GAP) + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x = GAP + index % columns * (CELL + GAP)
+        y = GAP + index // columns * (CELL + text_height + GAP)
+        sheet.paste(_fit(image), (x, y))
+        y = _write(draw, font, caption, x, y + CELL + 4, INK)
+        if references:
+            _write(draw, font, references[index], x, y + 2, FAINT)
+    return sheet
+
+
+def _fit(image: "Image") -> "Image":
+    """The whole picture in a square cell; small ones enlarged without blurring their pixels."""
+    from PIL import Image, ImageOps
+
+    method = Image.Resampling.NEAREST if max(image.size) < CELL else Image.Resampling.LANCZOS
+    return ImageOps.pad(image.convert("RGB"), (CELL, CELL), method=method, color="#f0f0f0")
+
+
+def _write(draw: "ImageDraw", font: "ImageFont", text: str, x: int, y: int, ink: str) -> int:
+    """Write `text` wrapped to the cell; return where the next line would begin."""
+    lines, line = [], ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and draw.textlength(longer, font) > CELL:
+            lines.append(line)
+            line = word
+        else:
+            line = longer
+    lines.append(line)
+    if len(lines) > LINES:
+        lines = [*lines[: LINES - 1], f"{lines[LINES - 1]} ..."]
+    for line in lines:
+        draw.text((x, y), line, ink, font)
+        y += LINE
+    return y

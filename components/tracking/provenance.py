@@ -1,0 +1,135 @@
+"""Where a run came from: parameters, commit, DVC's hashes, the data."""
+
+import getpass
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from components.data.tables import Tables
+
+LONGEST_PARAM = 500  # what older servers take; ours 6000. The whole text stands in the artifact params.yaml.
+NOT_OF_ONE_VARIANT = ("variants",)  # which others are trained beside it says nothing about a run
+
+
+def flatten(params: Mapping[str, object]) -> dict[str, str]:
+    """{"train": {"learning_rate": 1e-3, "amp": True}} -> {"train.learning_rate": "0.001", "train.amp":
+    "true"}.
+
+    Values read as in YAML: true, null, [1, 2]; strings bare.
+    """
+    kept = {key: value for key, value in params.items() if key not in NOT_OF_ONE_VARIANT}
+    return dict(_flat(kept, ""))
+
+
+def _flat(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        yield (
+            f"{prefix}{key}",
+            text if len(text) <= LONGEST_PARAM else f"({len(text)} characters: see params.yaml)",
+        )
+
+
+def pipeline_key(params: Mapping[str, object], data: str) -> str:
+    """Name of a configuration, 12 hexadecimal digits: one parent run each.
+
+    Args:
+        params: all of params.yaml as plain values. `variants` does not count: a variant added later joins the
+            others.
+        data: hash of the data set, see `tables_digest`.
+    """
+    kept = {key: value for key, value in params.items() if key not in NOT_OF_ONE_VARIANT}
+    text = json.dumps([kept, data], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def tables_digest(tables: "Tables") -> str:
+    """Hash of pictures, captions and splits, whatever the files look like: 16 hexadecimal digits.
+
+    For `tables.split("test")` it is the hash by which two models' test scores are known to be comparable.
+    """
+    images = tables.images.sort_values("image_id")
+    captions = tables.captions.sort_values(["image_id", "caption_id"])
+    digest = hashlib.sha256()
+    for column in (images.image_id, images.split, images.sha256, captions.image_id, captions.caption):
+        digest.update(json.dumps(column.astype(str).tolist()).encode())
+    return digest.hexdigest()[:16]
+
+
+def dataset_entry(tables: "Tables", split: str) -> dict[str, str]:
+    """A split as MLflow's dataset input: name, digest, source, columns, number of images and captions."""
+    part = tables.split(split)
+    columns = [
+        {"type": str(dtype), "name": name, "required": True} for name, dtype in part.images.dtypes.items()
+    ]
+    profile = {"num_images": len(part.images), "num_captions": len(part.captions)}
+    return {
+        "name": f"{tables.folder.name}-{split}",
+        "digest": tables_digest(part),
+        "source_type": "local",
+        "source": json.dumps({"uri": tables.folder.resolve().as_uri()}),
+        "schema": json.dumps({"mlflow_colspec": columns}),
+        "profile": json.dumps(profile),
+        "context": split,
+    }
+
+
+def git_tags() -> dict[str, str]:
+    """Commit, branch and whether tracked files were changed; empty outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    return {
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.git.branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
+        # dvc.lock is rewritten by every repro, so it alone does not make a tree dirty
+        "git.dirty": str(bool(_git("status", "--porcelain", "-uno", "--", ".", ":!dvc.lock"))).lower(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def dvc_tags(variant: str, lock: str | Path = "dvc.lock") -> dict[str, str]:
+    """DVC's hash of what each finished stage made: {"dvc.prepare": "5d41...dir", "dvc.train": ...}.
+
+    Of matrix stages (train@mlp) only the one of `variant`. A stage with several outputs gives one tag each.
+    """
+    try:
+        stages = yaml.safe_load(Path(lock).read_text(encoding="utf-8")).get("stages", {})
+    except (OSError, AttributeError, yaml.YAMLError):  # no pipeline here, or DVC is just writing it
+        stages = {}
+    tags = {}
+    for stage, entry in stages.items():
+        name, _, row = stage.partition("@")
+        outs = entry.get("outs", [])
+        if row in ("", variant):
+            for out in outs:
+                tags[f"dvc.{name}" if len(outs) == 1 else f"dvc.{name}/{out['path']}"] = out.get("md5", "")
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc.experiment"] = experiment
+    return tags
+
+
+def source_tags(stage: str) -> dict[str, str]:
+    """What MLflow's Source and User columns show."""
+    return {
+        "mlflow.source.name": os.environ.get("DVC_STAGE") or f"flows.{stage}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": getpass.getuser(),
+    }

@@ -1,0 +1,118 @@
+"""Runs in the store: one parent a pipeline configuration, under it one child a variant.
+
+The stages of a pipeline are separate processes that know each other only by names: the parent is found by its
+tag `pipeline`, a child by the tags `pipeline` and `run_key`. All calls here may be repeated.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from components.tracking.store import Store, store_lock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+AT_ONCE = 100  # MLflow's limit of params and of tags for one call
+TRAINED = ("train/", "gate/", "val/", "system/")
+
+
+def open_child(store: Store, event: Mapping) -> str:
+    """Find or create the run that `event` (kind "open", see `runs.open_variant_run`) names; return its id."""
+    client, training = store.client, event["stage"] == "train"
+    with store_lock():
+        parent = _find(store, pipeline=event["pipeline"], role="pipeline") or _create_parent(store, event)
+        child = _find(store, pipeline=event["pipeline"], run_key=event["run_key"])
+        if child is None:
+            child = _create_child(store, parent, event)
+    run_id = child.info.run_id
+    log_params(client, parent.info.run_id, event["params"])
+    log_params(client, run_id, event["params"] | event["variant_params"])
+    set_tags(client, run_id, event["tags"] | (event["origin"] if training else {}))
+    if training:
+        _end_abandoned(store, event)
+        for id_ in (parent.info.run_id, run_id):
+            client.update_run(id_, status="RUNNING")
+    return run_id
+
+
+def close_child(store: Store, run_id: str, event: Mapping) -> None:
+    """End a training and its parent. Later stages add to the run but its duration stays the training's."""
+    parent_id = store.client.get_run(run_id).data.tags["mlflow.parentRunId"]
+    for id_ in (run_id, parent_id):
+        store.client.set_terminated(id_, event["status"], event["time"])
+
+
+def log_params(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
+    """Log those that the run does not have yet: a parameter cannot change, and a resumed run has them all."""
+    from mlflow.entities import Param
+
+    known = client.get_run(run_id).data.params
+    fresh = [Param(name, value) for name, value in values.items() if known.get(name) != value]
+    for start in range(0, len(fresh), AT_ONCE):
+        client.log_batch(run_id, params=fresh[start : start + AT_ONCE])
+
+
+def set_tags(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
+    """Set or overwrite tags, in as few calls as there may be."""
+    from mlflow.entities import RunTag
+
+    tags = [RunTag(name, str(value)) for name, value in values.items()]
+    for start in range(0, len(tags), AT_ONCE):
+        client.log_batch(run_id, tags=tags[start : start + AT_ONCE])
+
+
+def _find(store: Store, **tags: str) -> "Run | None":
+    """The newest run with these tags."""
+    query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+    found = store.client.search_runs([store.experiment_id], query, max_results=1)
+    return found[0] if found else None
+
+
+def _create_parent(store: Store, event: Mapping) -> "Run":
+    tags = event["origin"] | {"pipeline": event["pipeline"], "role": "pipeline"}
+    parent = store.client.create_run(store.experiment_id, event["time"], tags, event["parent_name"])
+    store.client.set_terminated(parent.info.run_id, "FINISHED", event["time"])
+    return parent
+
+
+def _create_child(store: Store, parent: "Run", event: Mapping) -> "Run":
+    """A new child; one whose training stands under another parent gets a copy of the training's curves.
+
+    So after a change of decoding parameters alone, where nothing is trained again, the new configuration
+    still has whole runs of its own, and those of the old one keep their scores.
+    """
+    origin = _find(store, run_key=event["run_key"])
+    tags = event["origin"] | {
+        "pipeline": event["pipeline"],
+        "run_key": event["run_key"],
+        "variant": event["variant"],
+        "mlflow.parentRunId": parent.info.run_id,
+    }
+    if origin:
+        tags["trained_in_run"] = origin.info.run_id
+    start = origin.info.start_time if origin else event["time"]
+    child = store.client.create_run(store.experiment_id, start, tags, event["run_name"])
+    if origin:
+        _copy_training(store.client, origin, child.info.run_id)
+        store.client.set_terminated(child.info.run_id, "FINISHED", origin.info.end_time)
+    return child
+
+
+def _copy_training(client: "MlflowClient", origin: "Run", run_id: str) -> None:
+    for name in origin.data.metrics:
+        if name.startswith(TRAINED):
+            history = client.get_metric_history(origin.info.run_id, name)
+            for start in range(0, len(history), 1000):
+                client.log_batch(run_id, metrics=history[start : start + 1000])
+    inputs = client.get_run(origin.info.run_id).inputs.dataset_inputs
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
+
+
+def _end_abandoned(store: Store, event: Mapping) -> None:
+    """An earlier training of this variant that still counts as running was killed: say so."""
+    same = f"tags.pipeline = '{event['pipeline']}' and tags.variant = '{event['variant']}'"
+    for run in store.client.search_runs([store.experiment_id], f"{same} and status = 'RUNNING'"):
+        if run.data.tags["run_key"] != event["run_key"]:
+            store.client.set_terminated(run.info.run_id, "KILLED")
