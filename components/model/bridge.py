@@ -36,8 +36,8 @@ class BridgeMixin:
         """tanh(alpha) of every gate, 0 = closed: `attention.0`, `feed_forward.0`, ... by block of the decoder."""
         opened = {}
         for layer, block in self.text_generator.gated.items():
-            opened[f"attention.{layer}"] = block.alpha_attention.detach().tanh().item()
-            opened[f"feed_forward.{layer}"] = block.alpha_feed_forward.detach().tanh().item()
+            opened[f"attention.{layer}"] = block.attention_gate.detach().tanh().item()
+            opened[f"feed_forward.{layer}"] = block.feed_forward_gate.detach().tanh().item()
         return opened
 
     def train(self, mode: bool = True) -> "BridgeMixin":

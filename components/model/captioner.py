@@ -35,6 +35,7 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
     main_input_name = "input_ids"
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = False  # GPT-2's blocks stay in eval mode, where transformers skips it
+    _tied_weights_keys = {"text_generator.lm.lm_head.weight": "text_generator.lm.transformer.wte.weight"}
     _supports_sdpa = True
     _supports_flash_attn = True
     _no_split_modules = ["GatedGPT2Block"]

@@ -79,6 +79,7 @@ class CheckpointMixin:
         config = kwargs.pop("config", None) or CaptionConfig.from_pretrained(path)
         if config.includes_towers or path is None:
             model = super().from_pretrained(path, *args, config=config, **kwargs)
+            model.freeze_towers()  # loading makes new parameters, which all ask for gradients
         else:
             model = cls._from_bridge(path, config, clip, gpt2, kwargs)
         model.processor = _processor_beside(path)

@@ -1,7 +1,7 @@
 """Gated cross-attention: how a frozen language model is taught to look (Alayrac et al. 2022, section 2.2, figure 4).
 
-    y = y + tanh(alpha_attention) * attention(q=y, kv=x)
-    y = y + tanh(alpha_feed_forward) * ffw(y)
+    y = y + tanh(attention_gate) * attention(q=y, kv=x)
+    y = y + tanh(feed_forward_gate) * ffw(y)
     y = y + frozen self-attention and feed-forward of the block
 
 Both alphas start at 0. So at step 0 each gated block is the identity and the model is the frozen language model itself,
@@ -71,16 +71,16 @@ class GatedCrossAttention(nn.Module):
             config.cross_attention_heads,
             config.cross_attention_head_dim,
         )
-        self.alpha_attention = nn.Parameter(torch.zeros(1))
+        self.attention_gate = nn.Parameter(torch.zeros(1))
         self.feed_forward = FeedForward(width, config.cross_attention_ff_mult, config.activation)
-        self.alpha_feed_forward = nn.Parameter(torch.zeros(1))
+        self.feed_forward_gate = nn.Parameter(torch.zeros(1))
 
     def forward(self, states: Tensor, key_values: KeyValues) -> Tensor:
         """[R x L x D], keys and values of the images -> [R x L x D]."""
         looked, _ = self.attention(states, key_values)
-        states = states + self.alpha_attention.tanh() * F.dropout(looked, self.dropout, self.training)
+        states = states + self.attention_gate.tanh() * F.dropout(looked, self.dropout, self.training)
         thought = self.feed_forward(states)
-        return states + self.alpha_feed_forward.tanh() * F.dropout(thought, self.dropout, self.training)
+        return states + self.feed_forward_gate.tanh() * F.dropout(thought, self.dropout, self.training)
 
 
 class GatedGPT2Block(GPT2Block):

@@ -20,11 +20,9 @@ class CaptionProcessor(ProcessorMixin):
     A caption becomes BOS + " " + caption + " " + EOS, as the reference has it; for GPT-2 both ends are `<|endoftext|>`.
     """
 
-    attributes = ["image_processor", "tokenizer"]
-    image_processor_class = "AutoImageProcessor"
-    tokenizer_class = "AutoTokenizer"
-
-    def __init__(self, image_processor: Any = None, tokenizer: Any = None, **kwargs: Any) -> None:
+    def __init__(self, image_processor: Any, tokenizer: Any, **kwargs: Any) -> None:
+        if tokenizer.pad_token is None:  # GPT-2 has none; attention masks tell padding from real tokens
+            tokenizer.pad_token = tokenizer.eos_token
         super().__init__(image_processor, tokenizer, **kwargs)
 
     @classmethod
