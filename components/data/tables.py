@@ -72,7 +72,7 @@ class Tables:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split())
             raise UserError(
-                f"{path}: image {image_id!r} cannot be read ({reason}). Restore it, or run `dvc repro -f prepare`."
+                f"{path}: image {image_id!r} cannot be read ({reason}). Restore it, or `dvc repro -f prepare`."
             ) from None
 
 

