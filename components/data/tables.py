@@ -8,6 +8,7 @@ Every source ends in this form and nothing downstream knows where the data came 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +44,12 @@ class Tables:
         captions = self.captions[self.captions["image_id"].isin(images["image_id"])]
         return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
 
+    def sample(self, count: int, seed: int) -> "Tables":
+        """`count` images drawn at random (all, if there are fewer), in the order of the table, with their captions."""
+        images = self.images.sample(min(count, len(self.images)), random_state=seed).sort_index()
+        captions = self.captions[self.captions["image_id"].isin(images["image_id"])]
+        return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
+
     def references(self) -> dict[str, list[str]]:
         """image_id -> its captions, images and captions in the order of the tables."""
         grouped = self.captions.groupby("image_id", sort=False)["caption"].agg(list).to_dict()
@@ -54,10 +61,14 @@ class Tables:
         Raises:
             UserError: no such image_id.
         """
-        rows = self.images.loc[self.images["image_id"] == image_id, "file_name"]
-        if rows.empty:
-            raise UserError(f"{self.folder / 'images.parquet'}: no image with image_id {image_id!r}.")
-        return self.folder / "images" / rows.iloc[0]
+        try:
+            return self.folder / "images" / self._file_names[image_id]
+        except KeyError:
+            raise UserError(f"{self.folder / 'images.parquet'}: no image with image_id {image_id!r}.") from None
+
+    @cached_property
+    def _file_names(self) -> dict[str, str]:
+        return dict(zip(self.images["image_id"], self.images["file_name"], strict=True))
 
     def open_image(self, image_id: str) -> Image.Image:
         """One picture, completely decoded, as RGB.

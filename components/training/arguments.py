@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainingArguments
+
+
+def bf16_pays() -> bool:
+    """Whether this machine multiplies bfloat16 matrices in hardware: a GPU since Ampere, a CPU with AMX tiles."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_amx_tile_supported()
 
 
 def training_arguments(
@@ -25,6 +33,8 @@ def training_arguments(
         "weight_decay": 0.01,
         "adam_beta2": 0.98,
         "max_grad_norm": 1.0,
+        "bf16": bf16_pays(),
+        "use_cpu": not torch.cuda.is_available(),
         "logging_steps": 50,
         "save_strategy": "no",
         "report_to": "none",

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from components.data.features import FeatureStore
 from components.data.tables import Tables
+from components.model import CaptionProcessor
 
 
 class CaptionDataset(Dataset):
@@ -20,13 +21,12 @@ class CaptionDataset(Dataset):
     `tokens[row][reference]` are the ids of `BOS + " " + caption + " " + EOS`, cut to `max_tokens` (the end is kept).
     """
 
-    def __init__(self, tables: Tables, tokenizer, max_tokens: int):
+    def __init__(self, tables: Tables, processor: CaptionProcessor, max_tokens: int):
         references = tables.references()
         self.image_ids = list(tables.images["image_id"])
         self.references = [references[image_id] for image_id in self.image_ids]
-        self.pad_token_id = tokenizer.pad_token_id
-        flat = [f"{tokenizer.bos_token} {c} {tokenizer.eos_token}" for captions in self.references for c in captions]
-        ids = iter(tokenizer(flat, add_special_tokens=False)["input_ids"])
+        flat = [processor.wrap(caption) for captions in self.references for caption in captions]
+        ids = iter(processor.tokenizer(flat, add_special_tokens=False)["input_ids"])
         self.tokens = [[_cut(next(ids), max_tokens) for _ in captions] for captions in self.references]
 
     def __len__(self) -> int:

@@ -10,12 +10,13 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import EvalPrediction
 
-from components.config import Params
+from components.config import VARIANTS, Params
 from components.data.features import FeatureStore
 from components.data.tables import Tables
 from components.evaluation.scorers import ValidationCider
 from components.files import atomic_path
 from components.model import CaptionModel, CaptionProcessor
+from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
 from components.training.dataset import CaptionCollator, CaptionDataset
@@ -40,7 +41,8 @@ def train_variant(
     resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)
     towers = Path(towers)
-    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **params.model.bridge(variant))
+    fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
+    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
     processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
     trainer = build_trainer(params, model, processor, tables, store, checkpoints, callbacks)
     trainer.train(resume_from_checkpoint=resume)
@@ -65,8 +67,8 @@ def build_trainer(
 ) -> CaptionTrainer:
     """A `CaptionTrainer` for the splits `train` and `val` of `tables`."""
     settings = params.train
-    train = CaptionDataset(tables.split("train"), processor.tokenizer, settings.max_tokens)
-    val = CaptionDataset(tables.split("val").head(settings.validation_images), processor.tokenizer, settings.max_tokens)
+    train = CaptionDataset(tables.split("train"), processor, settings.max_tokens)
+    val = CaptionDataset(tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens)
     steps = -(-len(train) // (settings.batch_size * settings.gradient_accumulation_steps)) * settings.epochs
     every = max(1, int(steps / settings.validations))
     arguments = training_arguments(
@@ -98,22 +100,21 @@ def build_trainer(
         data_collator=CaptionCollator(store, processor.tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=val,
-        compute_metrics=validation_metrics(processor, val.references),
+        compute_metrics=validation_metrics(processor, val),
         callbacks=list(callbacks),
         gate_learning_rate=settings.gate_learning_rate,
         generation={"max_new_tokens": params.evaluate.max_new_tokens, "num_beams": 1},
     )
 
 
-def validation_metrics(processor: CaptionProcessor, references: list[list[str]]) -> Callable[[EvalPrediction], dict]:
-    """CIDEr of the validation captions that `CaptionTrainer` decoded, against all `references` of each row."""
-    cider = ValidationCider(dict(enumerate(references)))
+def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Callable[[EvalPrediction], dict]:
+    """CIDEr of the validation captions that `CaptionTrainer` decoded, against all references of each image."""
+    cider = ValidationCider(dict(zip(val.image_ids, val.references, strict=True)))
 
     def score(prediction: EvalPrediction) -> dict[str, float]:
-        tokens, rows = prediction.predictions, prediction.label_ids
-        tokens = np.where(tokens < 0, processor.tokenizer.pad_token_id, tokens)
-        captions = processor.batch_decode(tokens)
-        return {"CIDEr": cider.score(dict(zip(rows.tolist(), captions, strict=True)))}
+        tokens = np.where(prediction.predictions < 0, processor.tokenizer.pad_token_id, prediction.predictions)
+        image_ids = [val.image_ids[row] for row in prediction.label_ids]
+        return {"CIDEr": cider.score(dict(zip(image_ids, processor.batch_decode(tokens), strict=True)))}
 
     return score
 
