@@ -1,0 +1,112 @@
+"""What a captioner has to beat to have learned something.
+
+nearest neighbour  the caption of the training image that CLIP finds most alike: copying without language
+blind              the model's own captions, each for another image: language without looking
+most frequent      the commonest training caption, for every image
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from pycocoevalcap.cider.cider import Cider
+
+from components.errors import UserError
+from components.evaluation.monitors import words
+
+
+def nearest(queries: np.ndarray, keys: np.ndarray, block: int = 1024) -> np.ndarray:
+    """Index of the key of largest cosine for each query: [n x D], [m x D] -> [n]."""
+    if len(keys) == 0:
+        raise UserError("No training image to be a nearest neighbour: the training split is empty.")
+    keys = _unit(keys)
+    blocks = [_unit(queries[start : start + block]) @ keys.T for start in range(0, len(queries), block)]
+    return np.concatenate([similarity.argmax(axis=1) for similarity in blocks])
+
+
+def nearest_neighbour(
+    image_ids: Sequence[str],
+    embeds: np.ndarray,
+    training_ids: Sequence[str],
+    training_embeds: np.ndarray,
+    training_references: Mapping[str, Sequence[str]],
+) -> dict[str, str]:
+    """Copy the closest training image's caption.
+
+    Of its references the medoid is taken, the one closest to the others (the consensus caption of Devlin et
+    al., 2015, with one neighbour): the strongest choice that does not look at the test references.
+
+    Args:
+        image_ids, embeds: n test images, and their `image_embeds` by CLIP [n x D].
+        training_ids, training_embeds: m training images, [m x D].
+        training_references: training image_id -> captions.
+
+    Returns:
+        image_id -> caption.
+    """
+    neighbours = [training_ids[index] for index in nearest(np.asarray(embeds), np.asarray(training_embeds))]
+    chosen = medoids({image_id: training_references[image_id] for image_id in dict.fromkeys(neighbours)})
+    return {image_id: chosen[neighbour] for image_id, neighbour in zip(image_ids, neighbours, strict=True)}
+
+
+def medoids(references: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """For each image the caption with the highest CIDEr against its others; the first among equals."""
+    texts = {
+        image_id: [" ".join(words(caption)) for caption in several]
+        for image_id, several in references.items()
+    }
+    others = {
+        (image_id, index): several[:index] + several[index + 1 :] or several
+        for image_id, several in texts.items()
+        for index in range(len(several))
+    }
+    scores = Cider().compute_score(others, {key: [texts[key[0]][key[1]]] for key in others})[1]
+    by_image: dict[str, list[float]] = {image_id: [] for image_id in references}
+    for (image_id, _), score in zip(others, scores, strict=True):
+        by_image[image_id].append(float(score))
+    return {image_id: references[image_id][int(np.argmax(row))] for image_id, row in by_image.items()}
+
+
+def derangement(count: int, seed: int = 0) -> np.ndarray:
+    """A permutation [count] in which nothing stays in its place: one random cycle (Sattolo, 1986).
+
+    Raises:
+        UserError: fewer than two images.
+    """
+    if count < 2:
+        raise UserError(f"The blind baseline shuffles images: it needs at least two, not {count}.")
+    order = np.random.default_rng(seed).permutation(count)
+    shuffled = np.empty(count, dtype=np.int64)
+    shuffled[order] = np.roll(order, 1)
+    return shuffled
+
+
+def other_image(image_ids: Sequence[str], seed: int = 0) -> dict[str, str]:
+    """image_id -> the image whose features the blind model is shown instead."""
+    return {
+        image_id: image_ids[j]
+        for image_id, j in zip(image_ids, derangement(len(image_ids), seed), strict=True)
+    }
+
+
+def blind(captions: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, str]:
+    """The model's captions when each image is exchanged for `shown[image_id]`: decoding again would give the
+    same.
+    """
+    return {image_id: captions[shown[image_id]] for image_id in captions}
+
+
+def most_frequent(captions: Iterable[str]) -> str:
+    """The commonest caption; the first among equals.
+
+    Raises:
+        UserError: no caption.
+    """
+    counts = Counter(" ".join(caption.split()) for caption in captions)
+    if not counts:
+        raise UserError("No training caption to be the most frequent: the training split is empty.")
+    return counts.most_common(1)[0][0]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)

@@ -1,0 +1,182 @@
+"""All scores of all systems on one split, with their intervals, and the files that later stages read.
+
+per_image.parquet  a row an image and system: caption, scores, and the statistics that they are made of
+metrics.json       {system: {metric: {mean, low, high}}, "monitors": {...}}
+metrics.csv        the same as rows, for plots: system, metric, mean, low, high
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from components.errors import UserError
+from components.evaluation.bootstrap import Difference, Interval, interval, paired_bootstrap
+from components.evaluation.metrics import FAMILIES, METRICS
+from components.evaluation.scorers import Captions, References, coco_statistics
+from components.files import atomic_path
+
+MODEL = "model"
+"""The system under test; the others are baselines."""
+
+PER_IMAGE = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "CLIPScore", "perplexity")
+"""Metrics that are kept for each image."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of several systems on the same images.
+
+    Attributes:
+        image_ids: n images, the order of all rows.
+        captions: system -> n captions.
+        statistics: system -> family -> [n x width], see `metrics`.
+        intervals: system -> metric -> interval.
+        monitors: name -> share or number, of the model's captions.
+    """
+
+    image_ids: list[str]
+    captions: dict[str, list[str]]
+    statistics: dict[str, dict[str, np.ndarray]]
+    intervals: dict[str, dict[str, Interval]]
+    monitors: dict[str, float]
+
+    def metrics(self) -> dict[str, dict]:
+        """The content of metrics.json."""
+        scores = {
+            system: {name: row._asdict() for name, row in rows.items()}
+            for system, rows in self.intervals.items()
+        }
+        return scores | {"monitors": self.monitors}
+
+    def rows(self) -> pd.DataFrame:
+        """system, metric, mean, low, high."""
+        return pd.DataFrame(
+            [
+                {"system": system, "metric": name, **row._asdict()}
+                for system, rows in self.intervals.items()
+                for name, row in rows.items()
+            ]
+        )
+
+    def per_image(self) -> pd.DataFrame:
+        """image_id, system, caption, a column a metric (missing where a system has none), a list column a
+        family.
+        """
+        return pd.concat([self._per_image(system) for system in self.captions], ignore_index=True)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the three files into `folder`, each whole or not at all."""
+        folder = Path(folder)
+        with atomic_path(folder / "per_image.parquet") as path:
+            self.per_image().to_parquet(path, index=False)
+        with atomic_path(folder / "metrics.csv") as path:
+            self.rows().to_csv(path, index=False)
+        with atomic_path(folder / "metrics.json") as path:
+            path.write_text(json.dumps(self.metrics(), indent=2) + "\n", encoding="utf-8")
+
+    def _per_image(self, system: str) -> pd.DataFrame:
+        statistics = self.statistics[system]
+        frame = pd.DataFrame({"image_id": self.image_ids, "system": system, "caption": self.captions[system]})
+        for metric in (METRICS[name] for name in PER_IMAGE):
+            known = metric.family in statistics
+            frame[metric.name] = metric.per_image(statistics[metric.family]) if known else np.nan
+        for family in FAMILIES:
+            frame[f"{family}_statistics"] = list(statistics[family]) if family in statistics else None
+        return frame
+
+
+def evaluate(
+    systems: Mapping[str, Captions],
+    references: References,
+    extra: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    monitors: Mapping[str, float] | None = None,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Evaluation:
+    """Score the captions of every system.
+
+    Args:
+        systems: "model", "nearest_neighbour", ... -> image_id -> caption.
+        references: of exactly these images.
+        extra: system -> family -> [n x width] from elsewhere: "clip" (`clip_scores`), "likelihood"
+            (`likelihood`).
+        monitors: of the model's captions.
+        samples, seed: of the bootstrap.
+
+    Raises:
+        UserError: a system has not captioned exactly these images.
+    """
+    statistics = coco_statistics(systems, references)
+    for system, families in (extra or {}).items():
+        statistics[system] |= families
+    intervals = {
+        system: {
+            name: interval(families[metric.family], metric.formula, samples, seed)
+            for name, metric in METRICS.items()
+            if metric.family in families
+        }
+        for system, families in statistics.items()
+    }
+    captions = {system: references.align(answers, system) for system, answers in systems.items()}
+    return Evaluation(references.image_ids, captions, statistics, intervals, dict(monitors or {}))
+
+
+def read_per_image(path: str | Path, system: str = MODEL) -> pd.DataFrame:
+    """The rows of one system of a per_image.parquet, by image_id.
+
+    Raises:
+        UserError: no such file, another kind of file, or no such system in it.
+    """
+    try:
+        frame = pd.read_parquet(path)
+        rows = frame[frame["system"] == system].set_index("image_id")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run `dvc repro evaluate` first.") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path}: not the scores of an evaluation ({' '.join(str(error).split())})."
+        ) from None
+    if rows.empty:
+        raise UserError(
+            f"{path}: no system '{system}'. It has {', '.join(sorted(frame['system'].unique()))}."
+        )
+    return rows
+
+
+def compare(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    metrics: tuple[str, ...] = ("CIDEr", "BLEU-4"),
+    samples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Paired bootstrap of two systems over the images that both captioned: metric -> a minus b.
+
+    Args:
+        a, b: of `read_per_image`.
+
+    Raises:
+        UserError: they are about different images, or a metric is missing.
+    """
+    if set(a.index) != set(b.index):
+        lonely = sorted(set(a.index) ^ set(b.index))
+        raise UserError(f"Not the same test images: {len(lonely)} are in one only, such as '{lonely[0]}'.")
+    b = b.loc[a.index]
+    return {
+        name: paired_bootstrap(_stack(a, name), _stack(b, name), METRICS[name].formula, samples, seed)
+        for name in metrics
+    }
+
+
+def _stack(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """The statistics [n x width] that a metric is made of."""
+    if name not in METRICS:
+        raise UserError(f"No metric '{name}'. There are {', '.join(METRICS)}.")
+    column = rows[f"{METRICS[name].family}_statistics"]
+    if column.isna().any():
+        raise UserError(f"The metric '{name}' was not computed for these captions.")
+    return np.stack(column.to_list())

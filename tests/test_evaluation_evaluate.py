@@ -1,0 +1,120 @@
+"""From captions to the files that later stages read, and back."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from components.errors import UserError
+from components.evaluation.evaluate import compare, evaluate, read_per_image
+from components.evaluation.metrics import METRICS
+from components.evaluation.scorers import References
+from components.evaluation.table import results_table
+from tests.evaluation_fixtures import corpus
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    references, systems = corpus()
+    systems = {"model": systems["copy"], "nearest_neighbour": systems["guess"], "blind": systems["constant"]}
+    draw = np.random.default_rng(0)
+    extra = {
+        "model": {
+            "clip": draw.normal(30, 5, (40, 1)),
+            "likelihood": np.stack([np.full(40, 20.0), np.full(40, 10.0)], 1),
+        }
+    }
+    return evaluate(systems, References(references), extra, {"unique": 0.5, "without_end": 0.0}, samples=300)
+
+
+@pytest.fixture(scope="module")
+def folder(evaluation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    evaluation.write(folder)
+    return folder
+
+
+def test_every_score_stands_inside_its_interval(evaluation, folder):
+    content = json.loads((folder / "metrics.json").read_text())
+    assert set(content) == {"model", "nearest_neighbour", "blind", "monitors"}
+    assert set(content["model"]) == set(METRICS)
+    assert set(content["blind"]) == set(METRICS) - {"CLIPScore", "perplexity"}
+    for rows in (content["model"], content["blind"]):
+        for name, row in rows.items():
+            assert row["low"] <= row["mean"] <= row["high"], name
+    assert content["model"]["perplexity"]["mean"] == pytest.approx(np.exp(2))
+    assert content["model"]["CIDEr"]["low"] > content["nearest_neighbour"]["CIDEr"]["high"]
+    rows = pd.read_csv(folder / "metrics.csv")
+    assert list(rows.columns) == ["system", "metric", "mean", "low", "high"]
+    assert len(rows) == 9 + 7 + 7
+    cider = rows[(rows["system"] == "model") & (rows["metric"] == "CIDEr")]["mean"].item()
+    assert cider == pytest.approx(content["model"]["CIDEr"]["mean"])
+
+
+def test_per_image_scores_average_to_the_corpus_score(evaluation, folder):
+    frame = pd.read_parquet(folder / "per_image.parquet")
+    assert list(frame.columns[:3]) == ["image_id", "system", "caption"]
+    assert len(frame) == 3 * 40
+    model = read_per_image(folder / "per_image.parquet")
+    assert model["CIDEr"].mean() == pytest.approx(evaluation.intervals["model"]["CIDEr"].mean)
+    assert list(model.index) == evaluation.image_ids
+    assert frame[frame["system"] == "blind"]["CLIPScore"].isna().all()
+
+
+def test_compare_from_files_is_compare_from_memory(evaluation, folder):
+    path = folder / "per_image.parquet"
+    a, b = read_per_image(path), read_per_image(path, "nearest_neighbour")
+    differences = compare(a, b.sample(frac=1, random_state=0), samples=300)
+    for name in ("CIDEr", "BLEU-4"):
+        means = [evaluation.intervals[system][name].mean for system in ("model", "nearest_neighbour")]
+        assert differences[name].difference == pytest.approx(means[0] - means[1])
+        assert differences[name].real and differences[name].p < 0.05
+    assert not compare(a, a, samples=100)["CIDEr"].real
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: compare(a, a.iloc[1:]), "1 are in one only, such as 'image-0'"),
+        (lambda a: compare(a, a, metrics=("Cider",)), "No metric 'Cider'. There are CIDEr"),
+        (
+            lambda a: compare(a, a.assign(clip_statistics=None), metrics=("CLIPScore",)),
+            "'CLIPScore' was not computed",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_named(folder, change, message):
+    with pytest.raises(UserError, match=message):
+        change(read_per_image(folder / "per_image.parquet"))
+
+
+def test_unreadable_results_are_named(folder, tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_per_image(tmp_path / "per_image.parquet")
+    (tmp_path / "per_image.parquet").write_bytes(b"half written")
+    with pytest.raises(UserError, match="not the scores of an evaluation"):
+        read_per_image(tmp_path / "per_image.parquet")
+    with pytest.raises(UserError, match="no system 'mlp'. It has blind, model, nearest_neighbour"):
+        read_per_image(folder / "per_image.parquet", "mlp")
+
+
+def test_table_fits_a_terminal_and_names_everything(evaluation):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(results_table({"mlp": evaluation.metrics(), "transformer": evaluation.metrics()}))
+    text = console.export_text()
+    for name in (
+        "mlp",
+        "transformer",
+        "neighbour",
+        "blind mlp",
+        "CIDEr",
+        "perplexity ↓",
+        "no end",
+        "50.0%",
+    ):
+        assert name in text
+    row = evaluation.intervals["model"]["CIDEr"]
+    assert f"{row.mean:.3f}" in text and f"{row.low:.2f}–{row.high:.2f}" in text
