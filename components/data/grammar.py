@@ -5,7 +5,7 @@
     pair        -> drawings of two kinds, one or two of each, relation, ground 'two foxes above a red car ...'
     noun phrase -> article or number, (colour,) noun                           'an orange fox', 'two wolves'
     relation    -> to the left of | to the right of | above | below
-    ground      -> (on) a blue background | a blue picture
+    ground      -> (on) a (striped) blue background | a (striped) blue picture
 
 Five templates are drawn for each picture, so that its references differ in their words as humans' do. A
 colour that CLDR's name has ('green apple') is always said; a colour that the drawing merely has ('an orange
@@ -15,19 +15,8 @@ fox') in every second phrase.
 import random
 from dataclasses import dataclass
 
+from components.data.grounds import Ground
 from components.data.openmoji import NUMBERS, Drawing, with_article
-
-GROUNDS = {
-    "white": (250, 250, 250),
-    "yellow": (255, 232, 120),
-    "orange": (248, 172, 96),
-    "pink": (250, 178, 208),
-    "purple": (190, 160, 232),
-    "blue": (138, 188, 250),
-    "green": (152, 214, 134),
-    "grey": (164, 164, 168),
-}
-"""Ground colours, bright enough that the drawings' black outlines stand out."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +26,7 @@ class Counts:
     drawing: Drawing
     number: int
     place: str
-    ground: str
+    ground: Ground
 
     kind = "counts"
 
@@ -56,7 +45,7 @@ class Pair:
     first_number: int
     second_number: int
     horizontal: bool
-    ground: str
+    ground: Ground
 
     @property
     def kind(self) -> str:
@@ -139,7 +128,7 @@ def _pair_fields(scene: Pair, rng: random.Random) -> dict[str, str]:
     } | _shared(scene.ground, scene.first_number)
 
 
-def _shared(ground: str, number: int) -> dict[str, str]:
+def _shared(ground: Ground, number: int) -> dict[str, str]:
     """The ground, and the verb that agrees with the `number` that follows or precedes it."""
     verb = "is" if number == 1 else "are"
-    return {"ground": with_article(ground), "verb": verb}
+    return {"ground": with_article(ground.phrase), "verb": verb}

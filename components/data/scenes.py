@@ -11,14 +11,15 @@ import hashlib
 import io
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from components.data.grammar import GROUNDS, PLACES, Counts, Pair, Scene, references
+from components.data.grammar import PLACES, Counts, Pair, Scene, references
+from components.data.grounds import GROUNDS, PATTERNS, Ground, paint
 from components.data.openmoji import Drawing, drawings, render
 from components.data.tables import SPLITS, Tables, write_tables
 from components.errors import UserError
@@ -33,10 +34,12 @@ SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
 """Where 1, 2 or 3 drawings stand along an axis, and how large they are, as shares of the picture."""
 
 
-def build_scenes(folder: str | Path, *, num_images: int, image_size: int, seed: int) -> Tables:
+def build_scenes(
+    folder: str | Path, *, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
+) -> Tables:
     """Draw `num_images` scenes of `image_size` x `image_size` pixels into `folder`, with their tables.
 
-    The same arguments give the same bytes. `folder` appears whole or not at all.
+    Grounds have one of `patterns`. The same arguments give the same bytes. `folder` appears whole or not at all.
 
     Raises:
         UserError: `num_images` is too small for the training split to show every word of the others.
@@ -45,7 +48,7 @@ def build_scenes(folder: str | Path, *, num_images: int, image_size: int, seed: 
     with atomic_path(folder) as scratch:
         (scratch / "images").mkdir(parents=True)
         rng = np.random.default_rng(seed)
-        for number, (split, scene, texts) in enumerate(plan(num_images, seed)):
+        for number, (split, scene, texts) in enumerate(plan(num_images, seed, patterns)):
             image_id = f"scene-{number:06d}"
             data = _png(draw(scene, image_size, rng))
             (scratch / "images" / f"{image_id}.png").write_bytes(data)
@@ -71,18 +74,21 @@ def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dic
     }
 
 
-def plan(num_images: int, seed: int) -> Iterator[tuple[str, Scene, list[str]]]:
+def plan(
+    num_images: int, seed: int, patterns: Sequence[str] = PATTERNS
+) -> Iterator[tuple[str, Scene, list[str]]]:
     """Yield (split, scene, references) of every picture: train, val, test, the kinds in turn.
 
     Scenes of val and test with a word that no training caption has are drawn again (in tiny data sets).
     """
     rng = random.Random(seed)
+    grounds = [ground for ground in GROUNDS if ground.pattern in patterns]
     splits = _split_combinations(rng)
     vocabulary: set[str] = set()
     for split, size in zip(SPLITS, _split_sizes(num_images), strict=True):
         for kind in itertools.islice(itertools.cycle(KINDS), size):
             for _ in range(10_000):
-                scene = _draw_scene(kind, splits, split, rng)
+                scene = _draw_scene(kind, splits, split, rng.choice(grounds), rng)
                 texts = references(scene, rng)
                 words = set(" ".join(texts).split())
                 if split == "train" or words <= vocabulary:
@@ -119,9 +125,8 @@ def _split_combinations(rng: random.Random) -> dict[str, list]:
     return result
 
 
-def _draw_scene(kind: str, splits: dict[str, list], split: str, rng: random.Random) -> Scene:
+def _draw_scene(kind: str, splits: dict[str, list], split: str, ground: Ground, rng: random.Random) -> Scene:
     """A random scene of `kind` from the combinations of `split`."""
-    ground = rng.choice(list(GROUNDS))
     if kind == "counts":
         drawing, number = rng.choice(splits[f"counts-{split}"])
         return Counts(drawing, number, rng.choice(list(PLACES[number])), ground)
@@ -131,9 +136,8 @@ def _draw_scene(kind: str, splits: dict[str, list], split: str, rng: random.Rand
 
 
 def draw(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
-    """The picture of `scene`, RGB; positions, sizes and the shade of the ground vary with `rng`."""
-    shade = np.clip(np.array(GROUNDS[scene.ground]) + rng.integers(-8, 9, 3), 0, 255)
-    picture = Image.new("RGB", (size, size), tuple(int(channel) for channel in shade))
+    """The picture of `scene`, RGB; positions, sizes and ground vary a little with `rng`."""
+    picture = paint(scene.ground, size, rng)
     for drawing, x, y, side in layout(scene):
         sprite = render(drawing.emoji, round(side * size * rng.uniform(0.92, 1.08)))
         left, top = (

@@ -64,7 +64,9 @@ class Tables:
         try:
             return self.folder / "images" / self._file_names[image_id]
         except KeyError:
-            raise UserError(f"{self.folder / 'images.parquet'}: no image with image_id {image_id!r}.") from None
+            raise UserError(
+                f"{self.folder / 'images.parquet'}: no image with image_id {image_id!r}."
+            ) from None
 
     @cached_property
     def _file_names(self) -> dict[str, str]:
