@@ -39,7 +39,7 @@ class RunLogger:
         self._wake, self._stopping = threading.Event(), False
         self._attempt = threading.Condition()
         self._failures = 0
-        self._warned = False
+        self.trouble: str | None = None  # what the store was warned about
         self._thread = threading.Thread(target=self._run, name="mlflow-sender", daemon=True)
 
     @property
@@ -125,7 +125,7 @@ class RunLogger:
         if complete:
             self._thread.join(seconds)
             self.journal.remove()
-        elif not self._warned:
+        else:
             self._warn(f"the store did not take everything within {seconds:.0f} s. {self._kept}")
         return complete
 
@@ -176,6 +176,6 @@ class RunLogger:
 
     def _warn(self, reason: str) -> None:
         """Once a run: the first reason is the one to act on."""
-        if not self._warned:
-            self._warned = True
+        if self.trouble is None:
+            self.trouble = reason
             log.warning("MLflow: %s", reason)

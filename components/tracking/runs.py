@@ -58,6 +58,18 @@ class VariantRun(RunLogger):
         super().__init__(journal)
         self._record = record
 
+    def require_id(self) -> str:
+        """MLflow's id of the run, for what cannot wait: the registry.
+
+        Raises:
+            UserError: the store does not answer.
+        """
+        if self.run_id is None and not self.flush():
+            raise UserError(
+                f"The run of '{self._record.variant}' is not in MLflow: {self.trouble or 'no answer yet'}"
+            )
+        return self.run_id
+
     @property
     def record(self) -> RunRecord:
         """To be written beside the model, when training ends; includes the run's id if the store has

@@ -1,0 +1,129 @@
+"""The captioner as a service: base64 images in, captions out.
+
+    mlflow models serve -m models:/clip-gpt2-captioner@champion --env-manager local -p 5001
+    curl localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": ["<base64>",
+    "<base64>"]}' {"predictions": ["two red apples", "a dog to the left of a car"]}
+
+Loaded by MLflow from the registered model's own copy of this package. `"params": {"num_beams": 1}` beside
+"inputs" changes the decoding.
+"""
+
+import base64
+import binascii
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+from components.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+BATCH = 32
+MAX_PIXELS = 64_000_000
+HIGHEST = {"num_beams": 32, "max_new_tokens": 500}  # a request must not take all memory
+
+
+class BadInput(MlflowException):
+    """The client's mistake: HTTP 400 with one sentence.
+
+    MLflow's server would prefix the message with everything that was sent; a megabyte of base64 helps nobody.
+    """
+
+    def __init__(self, sentence: str):
+        super().__init__(sentence, error_code=BAD_REQUEST)
+        self.sentence = sentence
+
+    def serialize_as_json(self) -> str:
+        """What the server answers."""
+        self.message = self.sentence
+        return super().serialize_as_json()
+
+
+class CaptionService:
+    """The `predict` that MLflow calls."""
+
+    def __init__(self, model: "torch.nn.Module"):
+        self.model = model
+
+    def predict(self, model_input, params: dict | None = None) -> list[str]:
+        """Caption base64 images, in order.
+
+        Args:
+            model_input: strings, as a list, an array, or a table with the column `image`.
+            params: keyword arguments of `generate`, those of the signature.
+
+        Raises:
+            BadInput: an input that is no image, named by its index and what is wrong with it; a parameter out
+                of range.
+        """
+        params = params or {}
+        for name, value in params.items():
+            if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
+                raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")
+        images = [decode(value, index) for index, value in enumerate(_values(model_input))]
+        captions = []
+        try:
+            for start in range(0, len(images), BATCH):
+                captions += self.model.caption(images[start : start + BATCH], **params)
+        except UserError as error:
+            raise BadInput(str(error)) from None
+        return captions
+
+
+def decode(value: object, index: int) -> "Image.Image":
+    """One base64 string -> RGB picture; a data URL ("data:image/png;base64,...") will do.
+
+    Raises:
+        BadInput: not a string, not base64, not an image, a damaged or enormous one.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not isinstance(value, str):
+        raise BadInput(f"input {index}: {_kind(value)} where a base64 string was expected.")
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput(f"input {index}: not base64 ({error}); it begins with {text[:20]!r}.") from None
+    if not content:
+        raise BadInput(f"input {index}: empty.")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise BadInput(
+                    f"input {index}: {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are taken."
+                )
+            return image.convert("RGB")
+    except UnidentifiedImageError:
+        raise BadInput(f"input {index}: {len(content)} bytes that are no image of a known format.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput(f"input {index}: a damaged image ({' '.join(str(error).split())}).") from None
+
+
+def _values(model_input) -> list:
+    """What MLflow made of the request -> one value an image."""
+    if hasattr(model_input, "columns"):  # a data frame
+        if "image" not in model_input.columns and len(model_input.columns) != 1:
+            raise BadInput(f"columns {list(model_input.columns)}: give one, 'image'.")
+        column = "image" if "image" in model_input.columns else model_input.columns[0]
+        model_input = model_input[column]
+    values = model_input.tolist() if hasattr(model_input, "tolist") else model_input
+    return [values] if isinstance(values, str) else list(values)
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None or value != value else f"{type(value).__name__} {str(value)[:40]!r}"
+
+
+def _load_pyfunc(path: str, model_config: dict | None = None) -> CaptionService:
+    """Called by MLflow with the folder of the pickled model; `model_config` may name a device."""
+    import mlflow.pytorch
+    import torch
+
+    device = (model_config or {}).get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    return CaptionService(mlflow.pytorch.load_model(str(Path(path).parent)).to(device).eval())

@@ -1,0 +1,95 @@
+"""Does a registered model caption like the one that was scored? Asked of a fresh process that has nothing but
+MLflow.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.tracking.store import connect
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TIMEOUT = 600
+_SCRIPT = """
+import json, pathlib, sys
+import mlflow.pytorch
+from PIL import Image
+here = pathlib.Path.cwd()
+asked = json.loads((here / "ask.json").read_text())
+model = mlflow.pytorch.load_model(asked["model"])
+images = [Image.open(here / name).convert("RGB") for name in asked["images"]]
+code = sys.modules[type(model).__module__].__file__
+captions = model.caption(images, **asked["decoding"])
+(here / "answer.json").write_text(json.dumps({"captions": captions, "code": code}))
+"""
+
+
+def reload_problem(
+    model: str,
+    images: Sequence["Image"],
+    expected: Sequence[str],
+    decoding: Mapping[str, object],
+) -> str | None:
+    """Load `model` in a fresh process and caption `images` again; None if it gives `expected`, else what went
+    wrong.
+
+    The process runs in an empty folder and Python's isolated mode: no current folder, no PYTHONPATH, so the
+    model's own code is all it has.
+
+    Args:
+        model: a URI, such as models:/clip-gpt2-captioner/3.
+        expected: the captions that were scored, one an image.
+        decoding: keyword arguments of `generate` that gave them.
+    """
+    with tempfile.TemporaryDirectory(prefix="reload-") as folder:
+        names = [f"{index}.png" for index in range(len(images))]
+        for name, image in zip(names, images, strict=True):
+            image.save(Path(folder, name))
+        asked = {"model": model, "images": names, "decoding": dict(decoding)}
+        Path(folder, "ask.json").write_text(json.dumps(asked))
+        try:
+            done = _run(folder)
+        except subprocess.TimeoutExpired:
+            return f"loading {model} in a fresh process took more than {TIMEOUT} s"
+        answer = Path(folder, "answer.json")
+        if not answer.exists():
+            return f"{model} does not load in a fresh process: {_last_line(done.stderr)}"
+        return _difference(json.loads(answer.read_text()), expected)
+
+
+def _run(folder: str) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["MLFLOW_TRACKING_URI"] = connect().uri
+    return subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+def _difference(answer: dict, expected: Sequence[str]) -> str | None:
+    """The first caption that is not the expected one, or code that came from this checkout."""
+    here = Path(__file__).resolve().parents[1]
+    if Path(answer["code"]).resolve().is_relative_to(here):
+        return f"the fresh process took the model's code from {here}, not from the model"
+    for index, (got, wanted) in enumerate(zip(answer["captions"], expected, strict=True)):
+        if got != wanted:
+            return (
+                f"reloaded, it captions image {index} of {len(expected)} '{got}', but '{wanted}' was scored"
+            )
+    return None
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no message"

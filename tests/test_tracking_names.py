@@ -1,0 +1,99 @@
+"""Metrics keep one name from the Trainer to the compare page; parameters stay readable."""
+
+import pandas as pd
+
+from components.data.tables import Tables
+from components.tracking import evaluation_metrics, gate_metrics, pipeline_key, tables_digest, trainer_metrics
+from components.tracking.provenance import dataset_entry, dvc_tags, flatten
+from tests.tracking_fixtures import PARAMS
+
+
+def test_trainer_logs_get_our_names():
+    logs = {
+        "loss": 1.5,
+        "learning_rate": 1e-3,
+        "grad_norm": 0.2,
+        "gate/attention.0": 0.1,
+        "tokens_per_second": 9.0,
+    }
+    assert trainer_metrics(logs) == {
+        "train/loss": 1.5,
+        "train/learning_rate": 1e-3,
+        "train/grad_norm": 0.2,
+        "gate/attention.0": 0.1,
+        "train/tokens_per_second": 9.0,
+    }
+    assert trainer_metrics(
+        {"eval_CIDEr": 1.0, "eval_BLEU-4": 0.3, "eval_runtime": 2, "epoch": 1, "note": "x"}
+    ) == {
+        "val/CIDEr": 1.0,
+        "val/BLEU-4": 0.3,
+        "val/seconds": 2.0,
+        "train/epoch": 1.0,
+    }
+    assert gate_metrics({"attention.0": 0.5}) == {"gate/attention.0": 0.5}
+
+
+def test_evaluation_report_is_flattened_with_intervals():
+    cider = {"mean": 1.0, "low": 0.9, "high": 1.1}
+    report = {
+        "model": {"CIDEr": cider, "perplexity": 4},
+        "nearest_neighbour": {"CIDEr": cider},
+        "text": {"a": "b"},
+    }
+    assert evaluation_metrics(report) == {
+        "test/CIDEr": 1.0,
+        "test/CIDEr_low": 0.9,
+        "test/CIDEr_high": 1.1,
+        "test/perplexity": 4.0,
+        "test/nearest_neighbour/CIDEr": 1.0,
+        "test/nearest_neighbour/CIDEr_low": 0.9,
+        "test/nearest_neighbour/CIDEr_high": 1.1,
+    }
+
+
+def test_parameters_read_as_in_yaml_and_never_get_cut():
+    flat = flatten(PARAMS | {"data": {"note": "x" * 600}})
+    assert flat["train.learning_rate"] == "0.003"
+    assert flat["train.resume"] == "true"
+    assert flat["train.limit"] == "null"
+    assert flat["train.sizes"] == "[1, 2]"
+    assert flat["profile"] == "offline"
+    assert flat["data.note"] == "(600 characters: see params.yaml)"
+    assert not any(name.startswith("variants") for name in flat)
+
+
+def test_pipeline_key_tells_configurations_apart_but_not_the_variants_trained_together():
+    key = pipeline_key(PARAMS, "data")
+    assert key == pipeline_key(PARAMS | {"variants": ["mlp"]}, "data")
+    assert len({key, pipeline_key(PARAMS | {"seed": 1}, "data"), pipeline_key(PARAMS, "other")}) == 3
+
+
+def test_tables_digest_sees_pictures_captions_and_splits_but_not_the_order_of_rows(tmp_path):
+    images = pd.DataFrame({"image_id": ["a", "b"], "split": ["test", "test"], "sha256": ["1", "2"]})
+    captions = pd.DataFrame({"caption_id": [0, 1], "image_id": ["a", "b"], "caption": ["x", "y"]})
+    digest = tables_digest(Tables(images, captions, tmp_path))
+    assert digest == tables_digest(Tables(images[::-1], captions[::-1], tmp_path))
+    for changed in (images.assign(sha256=["1", "3"]), images.assign(split=["test", "train"])):
+        assert digest != tables_digest(Tables(changed, captions, tmp_path))
+    assert digest != tables_digest(Tables(images, captions.assign(caption=["x", "z"]), tmp_path))
+    entry = dataset_entry(Tables(images, captions, tmp_path), "test")
+    assert (entry["digest"], entry["context"]) == (digest, "test")
+
+
+def test_dvc_hashes_are_those_of_the_variant_and_of_the_stages_before(tmp_path):
+    lock = tmp_path / "dvc.lock"
+    lock.write_text(
+        "stages:\n"
+        "  prepare:\n    outs: [{path: data/prepared, md5: aa.dir}]\n"
+        "  train@mlp:\n    outs: [{path: models/mlp, md5: bb.dir}]\n"
+        "  train@transformer:\n    outs: [{path: models/transformer, md5: cc.dir}]\n"
+        "  evaluate@mlp:\n    outs: [{path: a.parquet, md5: dd}, {path: b.json, md5: ee}]\n"
+    )
+    assert dvc_tags("mlp", lock) == {
+        "dvc.prepare": "aa.dir",
+        "dvc.train": "bb.dir",
+        "dvc.evaluate/a.parquet": "dd",
+        "dvc.evaluate/b.json": "ee",
+    }
+    assert dvc_tags("mlp", tmp_path / "none") == {}
