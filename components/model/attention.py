@@ -4,9 +4,12 @@ Shapes: B images, R rows of text (R = B, or B times the beams of an image), L te
 h heads, d width of a head, Q queries, K keys.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.activations import ACT2FN
 
 
@@ -40,6 +43,15 @@ def attend(
 def split_heads(states: Tensor, heads: int) -> Tensor:
     """[B x K x h*d] -> [B x h x K x d]."""
     return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attention_kernel(device: torch.device) -> AbstractContextManager:
+    """The kernel that scaled_dot_product_attention should take, where its own choice is a bad one.
+
+    On a CPU in bfloat16 that is the fused kernel's backward pass: 14 ms instead of 0.6 ms for 64 captions of 16 tokens.
+    """
+    slow = device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+    return sdpa_kernel(SDPBackend.MATH) if slow else nullcontext()
 
 
 class FeedForward(nn.Module):

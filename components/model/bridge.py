@@ -32,6 +32,10 @@ class BridgeMixin:
         """The learned tensors: what a checkpoint holds."""
         return {name: parameter.detach() for name, parameter in self.named_bridge_parameters()}
 
+    def frozen_names(self) -> set[str]:
+        """Names of the towers' tensors: what a checkpoint of the bridge leaves out."""
+        return set(self.state_dict()) - set(self.bridge_state_dict())
+
     def gates(self) -> dict[str, float]:
         """tanh(alpha) of every gate, 0 = closed: `attention.0`, `feed_forward.0`, ... by block of the decoder."""
         opened = {}

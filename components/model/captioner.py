@@ -4,30 +4,36 @@ Shapes: B clips, F frames (1 for pictures), C x H x W an image, N visual tokens 
 M visual tokens a clip, P prefix positions, R = B * (captions an image) rows of text, L tokens, V vocabulary.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import Cache, GenerationConfig, GenerationMixin, PreTrainedModel
 
+from components.model.attention import attention_kernel
 from components.model.bridge import BridgeMixin
+from components.model.captioning import Captioning
 from components.model.checkpoint import CheckpointMixin
 from components.model.configuration import CaptionConfig
 from components.model.context import CaptionOutput, VisualContext, absent_first
 from components.model.generation import CaptionGeneration
-from components.model.inputs import check_text, frames_of, right_aligned
+from components.model.inputs import check_text, frames_of, original_rows, right_aligned, take_rows
 from components.model.mapper import Mapper
 from components.model.resampler import PerceiverResampler
 from components.model.text import TextGenerator
 from components.model.vision import VisionEncoder
 
 
-class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedModel, GenerationMixin):
+class CaptionModel(
+    Captioning, CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedModel, GenerationMixin
+):
     """Two frozen towers joined by a learned bridge (Mokady et al. 2021; Alayrac et al. 2022; Jaegle et al. 2021).
 
-        features = vision tower(images)                      frozen     [B x F x N x Dv]
-        prefix = mapper(features)                            learned    [B x P x Dt]
-        x = resampler(features)                              learned    [B x M x Dv]
-        p(token i | tokens < i, images) = decoder([prefix; tokens], x)  frozen, with learned gated blocks
+    features = vision tower(images)                      frozen     [B x F x N x Dv]
+    prefix = mapper(features)                            learned    [B x P x Dt]
+    x = resampler(features)                              learned    [B x M x Dv]
+    p(token i | tokens < i, images) = decoder([prefix; tokens], x)  frozen, with learned gated blocks
     """
 
     config_class = CaptionConfig
@@ -52,9 +58,12 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
         self.processor = None
         self.freeze_towers()
         self.generation_config = GenerationConfig(
-            bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+            bos_token_id=config.bos_token_id,
+            eos_token_id=config.eos_token_id,
+            pad_token_id=config.pad_token_id,
         )
         self.post_init()
+        self._keys_to_ignore_on_save = self.frozen_names()
         self.train(self.training)
 
     def init_weights(self) -> None:
@@ -82,6 +91,7 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
         pixel_values: Tensor | None = None,
         vision_features: Tensor | None = None,
         frame_mask: Tensor | None = None,
+        output_attentions: bool = False,
     ) -> VisualContext:
         """Everything that depends on the images alone. Give pixels or features.
 
@@ -89,11 +99,14 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
             pixel_values: [B x F x C x H x W]
             vision_features: [B x F x N x Dv], as `encode_images` makes them
             frame_mask: [B x F], True where a frame is real; None if all are
+            output_attentions: keep what the resampler attended to
 
         Raises:
             UserError: both or neither given, shapes that do not fit, a clip without a frame, too many frames.
         """
-        pixel_values, vision_features, frame_mask = frames_of(self.config, pixel_values, vision_features, frame_mask)
+        pixel_values, vision_features, frame_mask = frames_of(
+            self.config, pixel_values, vision_features, frame_mask
+        )
         if vision_features is None:
             vision_features = self.vision_encoder(pixel_values)
         features = vision_features.to(self.dtype)
@@ -101,10 +114,11 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
         mask = None if frame_mask is None else frame_mask.repeat_interleave(self.config.prefix_length, dim=1)
         prefix, mask = absent_first(mapped, mask)
         tokens = key_values = None
+        attentions = [] if output_attentions else None
         if self.resampler is not None:
-            tokens = self.resampler(features, frame_mask)
+            tokens = self.resampler(features, frame_mask, attentions)
             key_values = self.text_generator.key_values(tokens)
-        return VisualContext(prefix, mask, key_values, tokens, mapped, vision_features)
+        return VisualContext(prefix, mask, key_values, tokens, mapped, vision_features, attentions)
 
     def forward(
         self,
@@ -118,6 +132,7 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
         context: VisualContext | None = None,
         cache: Cache | None = None,
         use_cache: bool = False,
+        output_attentions: bool = False,
         skip_logits: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs,
@@ -133,7 +148,8 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
             attention_mask: [R x L], 0 where a token is padding, on either side
             labels: [R x L], the token that position i should be, -100 where none is asked for
             cache: of an earlier call; input_ids then continue it, and attention_mask covers all text so far
-            use_cache: return a cache
+            use_cache: return a cache (not with labels)
+            output_attentions: return what the gated blocks and the resampler attended to
             skip_logits: return the loss alone and spare memory. Default: in training, if labels are given.
             num_items_in_batch: divide the summed loss by this instead of the number of labels (gradient accumulation)
 
@@ -145,59 +161,81 @@ class CaptionModel(CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedMo
         """
         if (cache := kwargs.pop("past_key_values", cache)) is not None and context is None:
             context = getattr(cache, "context", None)
-        if context is None:
-            context = self.encode(pixel_values, vision_features, frame_mask)
         continues = cache is not None and cache.get_seq_length() > 0
         check_text(self.config, input_ids, attention_mask, labels, continues)
-        if continues:
-            return self._continue(input_ids, attention_mask, context, cache)
-        return self._score(
-            input_ids, attention_mask, labels, context, cache, use_cache, skip_logits, num_items_in_batch
-        )
+        with attention_kernel(self.device):
+            if context is None:
+                context = self.encode(pixel_values, vision_features, frame_mask, output_attentions)
+            if continues or (use_cache and labels is None):
+                return self._read(input_ids, attention_mask, context, cache, output_attentions)
+            return self._score(
+                input_ids, attention_mask, labels, context, output_attentions, skip_logits, num_items_in_batch
+            )
 
-    def _continue(self, input_ids: Tensor, attention_mask: Tensor | None, context: VisualContext, cache: Cache):
-        """Logits [R x L x V] of further tokens, after what the cache holds."""
-        hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, use_cache=True)
-        return CaptionOutput(logits=self.text_generator.lm.lm_head(hidden), cache=cache)
+    def _read(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        context: VisualContext,
+        cache: Cache | None,
+        output_attentions: bool,
+    ) -> CaptionOutput:
+        """Logits of text that goes on from what the cache holds; padding stays where it is, a mask hides it."""
+        weights = [] if output_attentions else None
+        hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, True, weights)
+        cache.context = context
+        return _output(context, weights, logits=self.text_generator.lm.lm_head(hidden), cache=cache)
 
     def _score(
-        self, input_ids, attention_mask, labels, context, cache, use_cache, skip_logits, num_items_in_batch
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        labels: Tensor | None,
+        context: VisualContext,
+        output_attentions: bool,
+        skip_logits: bool | None,
+        num_items: Tensor | int | None,
     ) -> CaptionOutput:
         """Loss and logits of whole captions.
 
-        With a cache the text stays as it is, and a mask hides its padding from later tokens. Without one, padding is
-        moved to the right end, where causal attention cannot see it: no mask, so SDPA takes its fastest kernel.
+        Padding is moved to the right end, where causal attention cannot see it: no mask is needed, and
+        scaled_dot_product_attention takes its fastest kernel.
         """
-        order = text_mask = None
-        if attention_mask is not None:
-            if use_cache:
-                text_mask = attention_mask
-            else:
-                order = right_aligned(attention_mask)
-                input_ids = input_ids.gather(1, order)
-        hidden, cache = self.text_generator(input_ids, context, text_mask, cache, use_cache)
-        if cache is not None:
-            cache.context = context
         if skip_logits is None:
             skip_logits = self.training and labels is not None
+        weights = [] if output_attentions else None
+        rows = None
+        if attention_mask is not None:
+            order = right_aligned(attention_mask)
+            input_ids = input_ids.gather(1, order)
+            if skip_logits:
+                labels = labels.gather(1, order)
+            else:
+                rows = original_rows(order, context.prefix.shape[1])
+        hidden, _ = self.text_generator(input_ids, context, cross_attentions=weights)
+        if rows is not None:
+            hidden = take_rows(hidden, rows)
+            weights = weights and [take_rows(w.transpose(1, 2), rows).transpose(1, 2) for w in weights]
+        head, predicting = self.text_generator.lm.lm_head, slice(-input_ids.shape[1] - 1, -1)
         loss = logits = None
-        length = input_ids.shape[1]
         if skip_logits:
-            labels = labels if order is None else labels.gather(1, order)
-            logits_of_labels = self.text_generator.lm.lm_head(hidden[:, -length - 1 : -1])
-            loss = caption_loss(logits_of_labels, labels, num_items_in_batch)
+            loss = caption_loss(head(hidden[:, predicting]), labels, num_items)
         else:
-            logits = self.text_generator.lm.lm_head(hidden if order is None else _restore(hidden, order))
+            logits = head(hidden)
             if labels is not None:
-                loss = caption_loss(logits[:, -length - 1 : -1], labels, num_items_in_batch)
-        return CaptionOutput(
-            loss=loss,
-            logits=logits,
-            cache=cache,
-            prefix=context.mapped,
-            visual_tokens=context.visual_tokens,
-            vision_features=context.vision_features,
-        )
+                loss = caption_loss(logits[:, predicting], labels, num_items)
+        return _output(context, weights, loss=loss, logits=logits)
+
+
+def _output(context: VisualContext, weights: list[Tensor] | None, **fields: Any) -> CaptionOutput:
+    return CaptionOutput(
+        **fields,
+        prefix=context.mapped,
+        visual_tokens=context.visual_tokens,
+        vision_features=context.vision_features,
+        cross_attentions=weights and tuple(weights),
+        resampler_attentions=context.resampler_attentions and tuple(context.resampler_attentions),
+    )
 
 
 def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
@@ -209,17 +247,3 @@ def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None 
     if num_items is None:
         return F.cross_entropy(logits, labels, ignore_index=-100)
     return F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum") / num_items
-
-
-def _restore(hidden: Tensor, order: Tensor) -> Tensor:
-    """Undo `right_aligned`: [R x P+L x D] -> the same, with row P-1+i again predicting token i of the input.
-
-    The last row follows the last token: with padding on the left it predicts the next one, as in transformers.
-    """
-    length = order.shape[1]
-    prefix_rows = hidden.shape[1] - length
-    rank = order.argsort(dim=1)  # where token i went
-    rows = torch.cat((rank, rank[:, -1:] + 1), dim=1) + prefix_rows - 1
-    text = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[2]))
-    return torch.cat((hidden[:, : prefix_rows - 1], text), dim=1)
-

@@ -1,109 +1,149 @@
 """Saving the bridge, and finding its towers again."""
 
+import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers.utils import cached_file
 
 from components.errors import UserError
 from components.model.configuration import CaptionConfig, check_bridge_fields
+from components.model.processor import CaptionProcessor
 from components.model.towers import fingerprint, load_text, load_vision, text_config_of, vision_config_of
 
 WEIGHTS = "model.safetensors"
+Source = str | Path
+"""A folder, or a name on the hub."""
 
 
 class CheckpointMixin:
     """`from_towers`, `save_pretrained`, `from_pretrained`."""
 
     @classmethod
-    def from_towers(cls, clip: str | Path, gpt2: str | Path, **fields: Any) -> "CheckpointMixin":
-        """Two pretrained towers and a fresh bridge.
+    def from_towers(cls, clip: Source, gpt2: Source, **fields: Any) -> Self:
+        """Two pretrained towers, frozen, and a fresh bridge.
 
         Args:
-            clip: folder or hub name of a CLIP or SigLIP model, or of its vision tower
-            gpt2: folder or hub name of a GPT-2
-            fields: of `CaptionConfig`; see `BRIDGE_FIELDS`
+            clip: a CLIP or SigLIP model, or its vision tower
+            gpt2: a GPT-2
+            fields: of `CaptionConfig`, those in `BRIDGE_FIELDS`
 
         Raises:
             UserError: an unknown backbone or field.
         """
-        config = CaptionConfig(
-            vision_config=vision_config_of(clip), text_config=text_config_of(gpt2), **check_bridge_fields(fields)
-        )
-        return cls._join(config, clip, gpt2)
+        fields = check_bridge_fields(fields)
+        vision, text = vision_config_of(clip), text_config_of(gpt2)
+        return cls._join(CaptionConfig(vision_config=vision, text_config=text, **fields), clip, gpt2)
 
     @classmethod
-    def _join(cls, config: CaptionConfig, clip: str | Path, gpt2: str | Path) -> "CheckpointMixin":
+    def _join(
+        cls, config: CaptionConfig, clip: Source, gpt2: Source, dtype: torch.dtype | None = None
+    ) -> Self:
         vision, lm = load_vision(clip, config.vision_config), load_text(gpt2, config.text_config)
-        config.towers = {
+        config.towers = {  # of the tensors as they lie there, before any change of type
             "vision": {"source": str(clip), "sha256": fingerprint(vision)},
             "text": {"source": str(gpt2), "sha256": fingerprint(lm)},
         }
-        return cls(config, vision=vision, lm=lm).eval()
+        return cls(config, vision=vision, lm=lm).to(dtype or torch.float32).eval()
 
-    def save_pretrained(self, save_directory: str | Path, include_towers: bool = False, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: Source, include_towers: bool = False, **kwargs: Any) -> None:
         """Save the bridge, the configuration, and the processor if the model carries one.
+
+        Every file is written aside and then renamed, the weights before the configuration.
 
         Args:
             save_directory: a folder, made if need be
-            include_towers: save the towers too: the folder then needs nothing else
+            include_towers: save the towers too: the folder then needs nothing else. Always so for a model that was
+                not made from towers, whose random weights nobody could find again.
             kwargs: of `PreTrainedModel.save_pretrained`, such as push_to_hub
         """
-        include_towers = include_towers or self.config.towers is None  # nobody could find them again
-        before = self._keys_to_ignore_on_save, self.config.includes_towers
-        learned = set(self.bridge_state_dict())
-        self._keys_to_ignore_on_save = set() if include_towers else set(self.state_dict()) - learned
+        include_towers = include_towers or self.config.towers is None
+        self._keys_to_ignore_on_save = set() if include_towers else self.frozen_names()
         self.config.includes_towers = include_towers
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            super().save_pretrained(save_directory, **kwargs)
+            with tempfile.TemporaryDirectory(prefix=".saving.", dir=folder) as scratch:
+                super().save_pretrained(
+                    scratch, **{"repo_id": folder.name, **kwargs} if "push_to_hub" in kwargs else kwargs
+                )
+                if self.processor is not None:
+                    self.processor.save_pretrained(scratch)
+                for file in sorted(Path(scratch).iterdir(), key=lambda file: file.suffix == ".json"):
+                    os.replace(file, folder / file.name)
         finally:
-            self._keys_to_ignore_on_save, self.config.includes_towers = before
-        if self.processor is not None:
-            self.processor.save_pretrained(save_directory)
+            self._keys_to_ignore_on_save = self.frozen_names()
+            self.config.includes_towers = False
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *args: Any, clip: str | Path | None = None, gpt2: str | Path | None = None, **kwargs: Any
-    ) -> "CheckpointMixin":
-        """Load either form of checkpoint, from a folder or the hub.
+        cls, path: Source, *args: Any, clip: Source | None = None, gpt2: Source | None = None, **kwargs: Any
+    ) -> Self:
+        """Load either form of checkpoint, in eval mode.
 
         Args:
-            path: folder or hub name
+            path: what `save_pretrained` wrote
             clip, gpt2: where the towers lie now, if elsewhere than when the bridge was saved
-            kwargs: of `PreTrainedModel.from_pretrained`
+            kwargs: of `PreTrainedModel.from_pretrained`; for a bridge alone: dtype
 
         Raises:
-            UserError: a tower that differs from the one that the bridge was trained on, tensors that do not fit.
+            UserError: no checkpoint there, a tower that differs from the one that the bridge was trained on, or tensors
+                that do not fit.
         """
-        config = kwargs.pop("config", None) or CaptionConfig.from_pretrained(path)
-        if config.includes_towers or path is None:
-            model = super().from_pretrained(path, *args, config=config, **kwargs)
-            model.freeze_towers()  # loading makes new parameters, which all ask for gradients
+        config = kwargs.pop("config", None) or _config_at(path)
+        if config.includes_towers:
+            model = cls._from_export(path, *args, config=config, **kwargs)
         else:
-            model = cls._from_bridge(path, config, clip, gpt2, kwargs)
-        model.processor = _processor_beside(path)
+            model = cls._from_bridge(path, config, clip, gpt2, kwargs.get("dtype"))
+        model.processor = _processor_at(path)
+        return model
+
+    @classmethod
+    def _from_export(cls, path: Source, *args: Any, **kwargs: Any) -> Self:
+        try:
+            model = super().from_pretrained(path, *args, **kwargs)
+        except RuntimeError as error:
+            reason = next(
+                (line.strip() for line in str(error).splitlines() if "mismatch" in line), str(error)
+            )
+            raise UserError(
+                f"{path}: the weights do not fit the configuration beside them: {reason}"
+            ) from None
+        model.config.includes_towers = (
+            False  # of the checkpoint, not of the model: the next one decides for itself
+        )
+        model.freeze_towers()  # loading makes new parameters, which all ask for gradients
         return model
 
     @classmethod
     def _from_bridge(
-        cls, path: str | Path, config: CaptionConfig, clip: str | Path | None, gpt2: str | Path | None, kwargs: dict
-    ) -> "CheckpointMixin":
+        cls, path: Source, config: CaptionConfig, clip: Source | None, gpt2: Source | None, dtype: Any
+    ) -> Self:
+        if config.towers is None:
+            raise UserError(
+                f"{path}: its config.json does not say where the towers are; was it written by hand?"
+            )
         saved = config.towers
-        dtype = kwargs.pop("dtype", None)
-        model = cls._join(config, clip or saved["vision"]["source"], gpt2 or saved["text"]["source"])
-        for name, tower in saved.items():
-            if (found := model.config.towers[name])["sha256"] != tower["sha256"]:
+        dtype = None if dtype == "auto" else dtype
+        clip, gpt2 = clip or saved["vision"]["source"], gpt2 or saved["text"]["source"]
+        model = cls._join(config, clip, gpt2, dtype)
+        for tower, option in (("vision", "clip"), ("text", "gpt2")):
+            expected, found = saved[tower], model.config.towers[tower]
+            if found["sha256"] != expected["sha256"]:
                 raise UserError(
-                    f"{path}: the {name} tower at '{found['source']}' is not the one that this bridge was trained on "
-                    f"(SHA-256 {found['sha256'][:12]}..., expected {tower['sha256'][:12]}... from '{tower['source']}'). "
-                    f"Pass the right folder as {'clip' if name == 'vision' else 'gpt2'}=..."
+                    f"{path}: the {tower} tower at '{found['source']}' is not the one that this bridge was trained on: "
+                    f"SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... (then at "
+                    f"'{expected['source']}'). Pass the folder of the right one as {option}=..."
                 )
-        load_bridge(model, load_file(cached_file(path, WEIGHTS)), str(path))
-        return model if dtype in (None, "auto") else model.to(dtype)
+        load_bridge(model, load_file(cached_file(path, WEIGHTS)), path)
+        return model
 
 
-def load_bridge(model: CheckpointMixin, tensors: dict, source: str) -> None:
+def load_bridge(model: CheckpointMixin, tensors: dict[str, Tensor], source: Source) -> None:
     """Copy a bridge into `model`, all of it.
 
     Raises:
@@ -111,18 +151,30 @@ def load_bridge(model: CheckpointMixin, tensors: dict, source: str) -> None:
     """
     own = model.bridge_state_dict()
     for name in sorted(own.keys() | tensors.keys()):
-        expected = tuple(own[name].shape) if name in own else "nothing"
-        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        expected = str(list(own[name].shape)) if name in own else "no such tensor"
+        found = str(list(tensors[name].shape)) if name in tensors else "no such tensor"
         if expected != found:
-            raise UserError(f"{source}: tensor '{name}' is {found}, the model of this configuration expects {expected}.")
+            raise UserError(
+                f"{source}: the checkpoint has another shape than the model: '{name}' is {found}, expected {expected}. "
+                "Load it with the configuration that it was saved with."
+            )
     for name, tensor in own.items():
         tensor.copy_(tensors[name])
 
 
-def _processor_beside(path: str | Path | None):
-    from components.model.processor import CaptionProcessor
+def _config_at(path: Source) -> CaptionConfig:
+    try:
+        return CaptionConfig.from_pretrained(path)
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: no captioner is saved there ({reason})") from None
 
+
+def _processor_at(path: Source) -> CaptionProcessor | None:
+    """The processor that was saved with the model, if one was."""
+    if Path(path).is_dir() and not (Path(path) / "processor_config.json").exists():
+        return None
     try:
         return CaptionProcessor.from_pretrained(path)
-    except (OSError, ValueError, TypeError):
+    except OSError:
         return None

@@ -79,7 +79,9 @@ class CaptionConfig(PreTrainedConfig):
         self.vision_config.attention_dropout = self.tower_dropout
         for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
             setattr(self.text_config, name, self.tower_dropout)
-        self.pad_token_id = self.eos_token_id  # GPT-2 has no padding token; the attention mask tells padding apart
+        self.pad_token_id = (
+            self.eos_token_id
+        )  # GPT-2 has no padding token; the attention mask tells padding apart
         self._check()
 
     def _check(self) -> None:
@@ -91,19 +93,29 @@ class CaptionConfig(PreTrainedConfig):
         if self.mapper not in MAPPERS:
             raise UserError(f"mapper is '{self.mapper}'. Choose one of: {', '.join(MAPPERS)}.")
         if self.mapper == "none" and not self.resampler:
-            raise UserError("mapper is 'none' and resampler is off: nothing would be learned. Turn one of them on.")
+            raise UserError(
+                "mapper is 'none' and resampler is off: nothing would be learned. Turn one of them on."
+            )
         if self.mapper == "none" and self.prefix_length != 1:
-            raise UserError(f"prefix_length is {self.prefix_length} with mapper 'none', which makes one position a frame.")
+            raise UserError(
+                f"prefix_length is {self.prefix_length} with mapper 'none', which makes one position a frame."
+            )
         if self.text_config.model_type != "gpt2":
-            raise UserError(f"text_config is of type '{self.text_config.model_type}'. The decoder must be a 'gpt2'.")
+            raise UserError(
+                f"text_config is of type '{self.text_config.model_type}'. The decoder must be a 'gpt2'."
+            )
         if self.activation not in ACT2FN:
             raise UserError(f"activation is '{self.activation}', which transformers does not know.")
         width = self.text_config.hidden_size
         if self.mapper == "transformer" and width % self.mapper_heads:
-            raise UserError(f"mapper_heads is {self.mapper_heads}, which does not divide the decoder's width {width}.")
+            raise UserError(
+                f"mapper_heads is {self.mapper_heads}, which does not divide the decoder's width {width}."
+            )
         layers = self.vision_config.num_hidden_layers
         if not -layers - 1 <= self.feature_layer <= -1:
-            raise UserError(f"feature_layer is {self.feature_layer}. This tower has layers -1 to {-layers - 1}.")
+            raise UserError(
+                f"feature_layer is {self.feature_layer}. This tower has layers -1 to {-layers - 1}."
+            )
         for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}. It must be at least 1.")
@@ -178,4 +190,6 @@ def _refuse_unknown_type(name: str, config: dict | PreTrainedConfig | None) -> N
 
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind is not None and kind not in CONFIG_MAPPING:
-        raise UserError(f"{name}: unknown backbone '{kind}'. Use a model type that transformers has, such as 'gpt2'.")
+        raise UserError(
+            f"{name}: unknown backbone '{kind}'. Use a model type that transformers has, such as 'gpt2'."
+        )

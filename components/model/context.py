@@ -24,6 +24,7 @@ class VisualContext:
         visual_tokens: [B x M x Dv]; None without a resampler.
         mapped: [B x P x Dt], the prefix as the mapper gave it, frame by frame.
         vision_features: [B x F x N x Dv]
+        resampler_attentions: of each layer [B x h x M x F*N+M], if they were asked for.
     """
 
     prefix: Tensor
@@ -32,6 +33,7 @@ class VisualContext:
     visual_tokens: Tensor | None
     mapped: Tensor
     vision_features: Tensor
+    resampler_attentions: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return self.prefix.shape[0]
@@ -43,11 +45,15 @@ class VisualContext:
             UserError: `count` is no multiple of the number of images.
         """
         if count % len(self):
-            raise UserError(f"input_ids has {count} rows for {len(self)} images: give each image equally many captions.")
+            raise UserError(
+                f"input_ids has {count} rows for {len(self)} images: give each image equally many captions."
+            )
         if (times := count // len(self)) == 1:
             return self.prefix, self.prefix_mask
         mask = self.prefix_mask
-        return self.prefix.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(times, 0)
+        return self.prefix.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(
+            times, 0
+        )
 
 
 def absent_first(prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -73,6 +79,8 @@ class CaptionOutput(ModelOutput):
         prefix: [B x P x Dt], frame by frame.
         visual_tokens: [B x M x Dv]
         vision_features: [B x F x N x Dv]
+        cross_attentions: of each gated block [R x h x P+L x M], if asked for
+        resampler_attentions: of each layer of the resampler [B x h x M x F*N+M], if asked for
     """
 
     loss: Tensor | None = None
@@ -81,3 +89,10 @@ class CaptionOutput(ModelOutput):
     prefix: Tensor | None = None
     visual_tokens: Tensor | None = None
     vision_features: Tensor | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    resampler_attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def past_key_values(self) -> object | None:
+        """The older name of `cache`."""
+        return self.cache

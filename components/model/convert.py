@@ -64,7 +64,9 @@ def config_of_reference(entry: Mapping[str, Any]) -> CaptionConfig:
         if theirs in text:
             text[ours] = text.pop(theirs)
     if resampler["activation"] != gated["activation"]:
-        raise UserError("resampler and cross-attention have different activations: this model has one for both.")
+        raise UserError(
+            "resampler and cross-attention have different activations: this model has one for both."
+        )
     return CaptionConfig(
         vision_config={"model_type": "clip_vision_model", **entry["vision"]},
         text_config={"model_type": "gpt2", **text},

@@ -11,6 +11,8 @@ Shapes: B images, R rows (R = B times the beams or captions of an image), L posi
 M visual tokens, Dv their width, h heads, d width of a head.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,9 +77,11 @@ class GatedCrossAttention(nn.Module):
         self.feed_forward = FeedForward(width, config.cross_attention_ff_mult, config.activation)
         self.feed_forward_gate = nn.Parameter(torch.zeros(1))
 
-    def forward(self, states: Tensor, key_values: KeyValues) -> Tensor:
-        """[R x L x D], keys and values of the images -> [R x L x D]."""
-        looked, _ = self.attention(states, key_values)
+    def forward(self, states: Tensor, key_values: KeyValues, weights: list[Tensor] | None = None) -> Tensor:
+        """[R x L x D], keys and values of the images -> [R x L x D]; `weights` takes those of this layer."""
+        looked, attended = self.attention(states, key_values, output_weights=weights is not None)
+        if weights is not None:
+            weights.append(attended)
         states = states + self.attention_gate.tanh() * F.dropout(looked, self.dropout, self.training)
         thought = self.feed_forward(states)
         return states + self.feed_forward_gate.tanh() * F.dropout(thought, self.dropout, self.training)
@@ -107,9 +111,18 @@ class GatedGPT2Block(GPT2Block):
         return gated
 
     def forward(
-        self, hidden_states: Tensor, *args, visual_key_values: list[KeyValues | None] | None = None, **kwargs
+        self,
+        hidden_states: Tensor,
+        *args: Any,
+        visual_key_values: list[KeyValues | None] | None = None,
+        cross_attentions: list[Tensor] | None = None,
+        **kwargs: Any,
     ) -> Tensor:
-        """[R x L x D] -> [R x L x D]; `visual_key_values` holds an entry a block. The rest is GPT2Block's."""
+        """[R x L x D] -> [R x L x D].
+
+        `visual_key_values` holds an entry a block, `cross_attentions` takes the weights; the rest is GPT2Block's.
+        """
         if self.gated_cross_attention is not None and visual_key_values is not None:
-            hidden_states = self.gated_cross_attention(hidden_states, visual_key_values[self.layer_idx])
+            key_values = visual_key_values[self.layer_idx]
+            hidden_states = self.gated_cross_attention(hidden_states, key_values, cross_attentions)
         return super().forward(hidden_states, *args, **kwargs)

@@ -50,7 +50,9 @@ class CaptionGeneration:
         if input_ids is None:
             input_ids = torch.full((len(context), 1), self.config.bos_token_id, device=context.prefix.device)
         if len(input_ids) != len(context):
-            raise UserError(f"input_ids has {len(input_ids)} rows for {len(context)} images: give one beginning an image.")
+            raise UserError(
+                f"input_ids has {len(input_ids)} rows for {len(context)} images: give one beginning an image."
+            )
         text_padded = attention_mask is not None and not attention_mask.bool().all()
         if text_padded:  # new words are appended on the right: padding has to stand on the left
             order = left_aligned(attention_mask)
@@ -82,18 +84,3 @@ class CaptionGeneration:
             "cache": cache,
             "use_cache": use_cache,
         }
-
-    def caption(self, images: Any, processor: Any = None, **kwargs: Any) -> list[str]:
-        """Captions of pictures, in plain text.
-
-        Args:
-            images: a PIL image, a list of them, or a list of lists (the frames of clips)
-            processor: a `CaptionProcessor`; default: the one that was saved with the model
-            kwargs: of `generate`; default: 5 beams, at most 40 tokens
-        """
-        processor = processor or self.processor
-        if processor is None:
-            raise UserError("this model carries no processor: pass one, CaptionProcessor.from_towers(clip, gpt2).")
-        inputs = processor(images=images).to(self.device)
-        sequences = self.generate(**inputs, **({"num_beams": 5, "max_new_tokens": 40} | kwargs))
-        return processor.batch_decode(sequences)

@@ -8,7 +8,10 @@ from components.model.configuration import CaptionConfig
 
 
 def frames_of(
-    config: CaptionConfig, pixel_values: Tensor | None, vision_features: Tensor | None, frame_mask: Tensor | None
+    config: CaptionConfig,
+    pixel_values: Tensor | None,
+    vision_features: Tensor | None,
+    frame_mask: Tensor | None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Check what describes the images and bring it to its full form.
 
@@ -57,17 +60,25 @@ def _frame_mask(mask: Tensor | None, images: Tensor) -> Tensor | None:
     if mask is None:
         return None
     if mask.shape != images.shape[:2]:
-        raise UserError(f"frame_mask has shape {tuple(mask.shape)}; the images have {tuple(images.shape[:2])} (clips, frames).")
+        raise UserError(
+            f"frame_mask has shape {tuple(mask.shape)}; the images have {tuple(images.shape[:2])} (clips, frames)."
+        )
     mask = mask.to(images.device).bool()
     if torch.compiler.is_compiling():  # the looks at its values below would break the graph
         return mask
     if not (real := mask.any(dim=1)).all():
-        raise UserError(f"clip {int(real.int().argmin())} of the batch has no frame: its frame_mask is all False.")
+        raise UserError(
+            f"clip {int(real.int().argmin())} of the batch has no frame: its frame_mask is all False."
+        )
     return None if mask.all() else mask
 
 
 def check_text(
-    config: CaptionConfig, input_ids: Tensor | None, attention_mask: Tensor | None, labels: Tensor | None, continues: bool
+    config: CaptionConfig,
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    labels: Tensor | None,
+    continues: bool,
 ) -> None:
     """Check the captions' tensors against each other.
 
@@ -77,9 +88,13 @@ def check_text(
     if input_ids is None:
         raise UserError("input_ids is missing. To caption images without a text, call generate().")
     if input_ids.dim() != 2 or input_ids.shape[1] == 0:
-        raise UserError(f"input_ids has shape {tuple(input_ids.shape)}; expected [rows x tokens] with at least one token (BOS).")
+        raise UserError(
+            f"input_ids has shape {tuple(input_ids.shape)}; expected [rows x tokens] with at least one token (BOS)."
+        )
     if labels is not None and labels.shape != input_ids.shape:
-        raise UserError(f"labels have shape {tuple(labels.shape)}; input_ids {tuple(input_ids.shape)}. They must be equal.")
+        raise UserError(
+            f"labels have shape {tuple(labels.shape)}; input_ids {tuple(input_ids.shape)}. They must be equal."
+        )
     if attention_mask is None:
         return
     expected = "at least " if continues else ""
@@ -100,3 +115,19 @@ def right_aligned(mask: Tensor) -> Tensor:
 def left_aligned(mask: Tensor) -> Tensor:
     """Order [R x L] that moves a row's padding before its tokens, which keep their order."""
     return (mask != 0).to(torch.int8).argsort(dim=1, stable=True)
+
+
+def original_rows(order: Tensor, prefix_length: int) -> Tensor:
+    """Rows [R x P+L] of a right-aligned output, so that row P-1+i predicts token i of the text as it came.
+
+    The last row follows the last token: with padding on the left it predicts the next one, as in transformers.
+    """
+    rank = order.argsort(dim=1)  # where token i went
+    text = torch.cat((rank, rank[:, -1:] + 1), dim=1) + prefix_length - 1
+    prefix = torch.arange(prefix_length - 1, device=order.device).expand(len(order), -1)
+    return torch.cat((prefix, text), dim=1)
+
+
+def take_rows(states: Tensor, rows: Tensor) -> Tensor:
+    """[R x S x ...], [R x S] -> the named rows, [R x S x ...]."""
+    return states[torch.arange(len(states), device=states.device)[:, None], rows]

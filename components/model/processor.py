@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from components.errors import UserError
 
@@ -96,10 +95,18 @@ class CaptionProcessor(ProcessorMixin):
         return {"pixel_values": pixels} if mask.all() else {"pixel_values": pixels, "frame_mask": mask}
 
     def _text(self, captions: list[str], max_length: int | None) -> dict[str, torch.Tensor]:
-        rows = self.tokenizer([self.wrap(caption) for caption in captions], add_special_tokens=False)["input_ids"]
+        rows = self.tokenizer([self.wrap(caption) for caption in captions], add_special_tokens=False)[
+            "input_ids"
+        ]
         lengths = torch.tensor([len(row) for row in rows])
-        if max_length is not None and (worst := int(lengths.argmax())) is not None and lengths[worst] > max_length:
-            raise UserError(f"caption {worst} has {lengths[worst]} tokens, the limit is {max_length}: '{captions[worst][:60]}'")
+        if (
+            max_length is not None
+            and (worst := int(lengths.argmax())) is not None
+            and lengths[worst] > max_length
+        ):
+            raise UserError(
+                f"caption {worst} has {lengths[worst]} tokens, the limit is {max_length}: '{captions[worst][:60]}'"
+            )
         ids = torch.full((len(rows), int(lengths.max())), self.tokenizer.eos_token_id)
         mask = torch.arange(ids.shape[1])[None] < lengths[:, None]
         ids[mask] = torch.tensor([token for row in rows for token in row])
@@ -125,6 +132,3 @@ def _as_clips(images: Any) -> list[list[Image.Image]]:
         if not clip:
             raise UserError(f"clip {i} has no frame.")
     return clips
-
-
-__all__ = ["CLIPImageProcessorPil", "CaptionProcessor", "load_image_processor"]

@@ -74,10 +74,13 @@ class PerceiverResampler(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, vision_features: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, vision_features: Tensor, frame_mask: Tensor | None = None, weights: list[Tensor] | None = None
+    ) -> Tensor:
         """[B x F x N x D], [B x F] True where a frame is real -> visual tokens [B x M x D].
 
         Absent frames are not attended to: a clip gives the same tokens whatever it is batched with.
+        `weights` takes the attention of each layer, [B x h x M x F*N+M].
         """
         batch, frames, tokens, _ = vision_features.shape
         media = (vision_features + self.time_embeds[:frames]).flatten(1, 2)
@@ -87,7 +90,10 @@ class PerceiverResampler(nn.Module):
             mask = F.pad(frame_mask.repeat_interleave(tokens, dim=1), (0, latents.shape[1]), value=True)
             mask = mask[:, None, None]
         for attention, feed_forward in self.layers:
-            latents = latents + self._drop(attention(media, latents, mask)[0])
+            looked, attended = attention(media, latents, mask, output_weights=weights is not None)
+            if weights is not None:
+                weights.append(attended)
+            latents = latents + self._drop(looked)
             latents = latents + self._drop(feed_forward(latents))
         return self.norm(latents)
 

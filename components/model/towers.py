@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from components.errors import UserError
@@ -50,7 +50,9 @@ def _config_of(source: str | Path) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"unknown backbone '{source}': neither a folder with a model nor a name on the hub ({reason})") from None
+        raise UserError(
+            f"unknown backbone '{source}': neither a folder with a model nor a name on the hub ({reason})"
+        ) from None
 
 
 def _load(kind: type, source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
@@ -65,8 +67,7 @@ def _load(kind: type, source: str | Path, config: PreTrainedConfig) -> PreTraine
     finally:
         logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
-        raise UserError(f"{source}: the checkpoint lacks {len(missing)} tensors of a {config.model_type}, such as '{missing[0]}'.")
+        raise UserError(
+            f"{source}: the checkpoint lacks {len(missing)} tensors of a {config.model_type}, such as '{missing[0]}'."
+        )
     return tower
-
-
-__all__ = ["AutoModel", "fingerprint", "load_text", "load_vision", "text_config_of", "vision_config_of"]

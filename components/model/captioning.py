@@ -1,0 +1,115 @@
+"""From pictures to plain text, and to where each word looked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from components.errors import UserError
+
+
+@dataclass
+class AttentionMaps:
+    """Where the model looked when it chose each token.
+
+    Shapes: R rows, L tokens, M latents, F frames, N visual tokens a frame, h heads.
+
+    Attributes:
+        words: [R x L x F x N]; sums to 1 for each token: the share of each visual token in choosing token i.
+        cross_attention: of each gated block [R x h x L x M], at the position that predicts token i.
+        resampler: of each layer [B x h x M x F*N+M]; the last M columns are the latents themselves.
+    """
+
+    words: Tensor
+    cross_attention: tuple[Tensor, ...]
+    resampler: tuple[Tensor, ...]
+
+    def grids(self) -> Tensor:
+        """`words` on the patches of each frame: [R x L x F x rows x columns]. CLIP's class token is left out."""
+        tokens = self.words.shape[-1]
+        side = int(tokens**0.5)
+        return self.words[..., tokens - side * side :].unflatten(-1, (side, side))
+
+
+class Captioning:
+    """What a captioner does for a person."""
+
+    def caption(
+        self, images: Image.Image | Sequence[Image.Image], processor: Any = None, **kwargs: Any
+    ) -> list[str]:
+        """Captions of pictures.
+
+        Args:
+            images: a picture, pictures, or clips (lists of frames)
+            processor: a `CaptionProcessor`; default: the one that was saved with the model
+            kwargs: of `generate`; default: 5 beams, at most 40 tokens
+
+        Raises:
+            UserError: the model carries no processor and none is given.
+        """
+        processor = processor or self.processor
+        if processor is None:
+            raise UserError(
+                "the model carries no processor. Pass one: CaptionProcessor.from_towers(clip, gpt2)."
+            )
+        inputs = processor(images=images).to(self.device)
+        return processor.batch_decode(
+            self.generate(**inputs, **({"num_beams": 5, "max_new_tokens": 40} | kwargs))
+        )
+
+    @torch.no_grad()
+    def attention_maps(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **images: Tensor
+    ) -> AttentionMaps:
+        """Cross-attention of each word over the visual tokens, through the resampler.
+
+        Words attend to latents, latents to visual tokens. The resampler's layers are composed by attention rollout
+        (Abnar & Zuidema 2020): a latent keeps half of what it has gathered (the residual) and takes half from what it
+        attends to. Heads are averaged; gated blocks are weighted by how far their gate is open.
+
+        Args:
+            input_ids: [R x L] captions, BOS first
+            attention_mask: [R x L]
+            images: pixel_values or vision_features, and frame_mask, as in `forward`
+
+        Raises:
+            UserError: the model has no resampler.
+        """
+        if self.resampler is None:
+            raise UserError(
+                "this model has no resampler, so its words attend to no visual tokens. Use a variant with one."
+            )
+        output = self(input_ids=input_ids, attention_mask=attention_mask, output_attentions=True, **images)
+        frames, tokens = output.vision_features.shape[1:3]
+        length = input_ids.shape[1]
+        cross = tuple(weights[:, :, -length - 1 : -1] for weights in output.cross_attentions)
+        latents = rollout(output.resampler_attentions, frames * tokens)
+        latents = latents.repeat_interleave(len(input_ids) // len(latents), dim=0)
+        words = self._by_gate(cross) @ latents
+        words = words / words.sum(dim=-1, keepdim=True)
+        return AttentionMaps(words.unflatten(-1, (frames, tokens)), cross, output.resampler_attentions)
+
+    def _by_gate(self, cross: Sequence[Tensor]) -> Tensor:
+        """Mean over heads, and over blocks by their gates: [R x L x M]."""
+        gates = torch.stack(
+            [block.attention_gate.tanh().abs() for block in self.text_generator.gated.values()]
+        )
+        if not gates.any():
+            gates = torch.ones_like(
+                gates
+            )  # before training all are closed: no block counts more than another
+        shares = (gates / gates.sum()).view(-1, 1, 1, 1)
+        return (torch.stack([weights.mean(dim=1) for weights in cross]) * shares).sum(dim=0)
+
+
+def rollout(layers: Sequence[Tensor], media: int) -> Tensor:
+    """Share of each visual token in each latent: layers of [B x h x M x media+M] -> [B x M x media], rows sum to 1."""
+    gathered = torch.zeros_like(layers[0][:, 0, :, :media])
+    for weights in layers:
+        weights = weights.mean(dim=1)
+        taken = weights[..., :media] + weights[..., media:] @ gathered
+        gathered = (gathered + taken) / 2
+    return gathered / gathered.sum(dim=-1, keepdim=True)

@@ -1,0 +1,121 @@
+"""The tree of the captioner with its parameter counts.
+
+    python -m components.model.summary                          # what params.yaml describes, and the full-size default
+    python -m components.model.summary --variant transformer    # another variant of both
+
+Nothing is downloaded and no memory is taken: the models are built from their configurations on the meta device.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchinfo import ModelStatistics
+from torchinfo import summary as torchinfo_summary
+from transformers import CLIPVisionConfig, GPT2Config, PreTrainedConfig
+
+from components.config import VARIANTS, OfflineTowers, Params
+from components.errors import UserError
+from components.model.captioner import CaptionModel
+from components.model.configuration import CaptionConfig, bridge_fields
+from components.model.towers import text_config_of, vision_config_of
+
+FULL_SIZE = {"openai/clip-vit-base-patch32": CLIPVisionConfig, "gpt2": GPT2Config}
+"""Names on the hub whose configurations are the defaults of transformers: no need to ask the hub."""
+
+
+def summarize(config: CaptionConfig) -> ModelStatistics:
+    """The tree, three levels deep, as the system's description prints it; `str()` of it is the text.
+
+    Two things are made as they were in that description: the whole is called VisualTextModel, and the vision tower
+    shows the level that transformers 5 removed (CLIPVisionTransformer inside CLIPVisionModel). The head is tied to the
+    embeddings and not counted twice.
+    """
+    with torch.device("meta"):
+        model = CaptionModel(config)
+    total, trainable = model.num_parameters(), model.num_parameters(only_trainable=True)
+    shell = type(type(model.vision_encoder.vision).__name__, (nn.Module,), {})()
+    shell.vision_model = model.vision_encoder.vision
+    model.vision_encoder.vision = shell
+    tree = torchinfo_summary(model, depth=3, col_names=("num_params",), row_settings=("depth",), verbose=0)
+    for layer in tree.summary_list:
+        if layer.depth == 0:
+            layer.class_name = "VisualTextModel"
+        elif layer.var_name == "vision_model":
+            layer.class_name = layer.class_name.replace("VisionModel", "VisionTransformer")
+    visible = [layer for layer in tree.summary_list if not _inside_vision(layer)]
+    tree.summary_list, tree.total_params, tree.trainable_params = visible, total, trainable
+    return tree
+
+
+def _inside_vision(layer) -> bool:
+    return layer.parent_info is not None and (
+        layer.parent_info.var_name == "vision_model" or _inside_vision(layer.parent_info)
+    )
+
+
+def config_of(params: Params, variant: str, towers: str | Path = "data/towers") -> CaptionConfig:
+    """The captioner that `params` describes; its towers are those in the folder `towers` if the stage has run."""
+    vision, text = tower_configs(params, Path(towers))
+    fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
+    return CaptionConfig(vision_config=vision, text_config=text, **fields)
+
+
+def full_size(variant: str) -> CaptionConfig:
+    """The default of the system's description: CLIP ViT-B/32 and GPT-2."""
+    mapper, resampler = VARIANTS[variant]
+    return CaptionConfig(mapper=mapper, resampler=resampler)
+
+
+def tower_configs(params: Params, folder: Path) -> tuple[PreTrainedConfig, PreTrainedConfig]:
+    """Configurations of the two towers, in the order vision, text."""
+    if (folder / "clip").is_dir() and (folder / "gpt2").is_dir():
+        return vision_config_of(folder / "clip"), text_config_of(folder / "gpt2")
+    if params.profile == "offline":
+        return _offline(params.towers.offline)
+    clip, gpt2 = params.towers.hub.clip, params.towers.hub.gpt2
+    vision = FULL_SIZE[clip]() if clip in FULL_SIZE else vision_config_of(clip)
+    return vision, FULL_SIZE[gpt2]() if gpt2 in FULL_SIZE else text_config_of(gpt2)
+
+
+def _offline(towers: OfflineTowers) -> tuple[CLIPVisionConfig, GPT2Config]:
+    """As the stage `towers` makes them; it may find fewer pieces of words than `vocab_size` allows."""
+    heads = max(1, towers.width // 32)
+    vision = CLIPVisionConfig(
+        hidden_size=towers.width,
+        intermediate_size=4 * towers.width,
+        num_attention_heads=heads,
+        num_hidden_layers=towers.vision_layers,
+        image_size=towers.image_size,
+        patch_size=towers.patch_size,
+    )
+    text = GPT2Config(
+        vocab_size=towers.vocab_size,
+        n_positions=towers.positions,
+        n_embd=towers.width,
+        n_layer=towers.gpt2_layers,
+        n_head=heads,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return vision, text
+
+
+def main() -> None:
+    """Print both trees."""
+    parser = argparse.ArgumentParser(description="Parameter counts of the captioner.")
+    parser.add_argument("--params", default="params.yaml")
+    parser.add_argument("--variant", choices=VARIANTS, help="default: the first of params.yaml")
+    options = parser.parse_args()
+    try:
+        params = Params.load(options.params)
+        variant = options.variant or params.variants[0]
+        print(f"{options.params}, variant {variant}:\n{summarize(config_of(params, variant))}\n")
+        print(f"Full-size default, variant {variant}:\n{summarize(full_size(variant))}")
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
