@@ -2,11 +2,16 @@
 
     python -m components.model.convert CHECKPOINT OUT_DIR
 
-CHECKPOINT is what the reference's trainer saves: `{"model_state_dict": ..., "model_cfg": ...}`.
+CHECKPOINT is what the reference's trainer saves: `{"model_state_dict": ..., "model_cfg": ...}`. Only tensors and plain values
+are read from it; code that the file may hold is not run. OUT_DIR becomes a self-contained model for
+`CaptionModel.from_pretrained`.
 """
 
+import argparse
+import pickle
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,9 +19,7 @@ from torch import Tensor
 
 from components.errors import UserError
 from components.model.captioner import CaptionModel
-from components.model.configuration import CaptionConfig
-
-ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "sqrelu": "relu2"}
+from components.model.reference import config_of_reference, entry_of_checkpoint
 
 RENAMED = (
     (r"^mapper\._mapper\.", "mapper.network."),
@@ -56,40 +59,6 @@ def from_reference(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) 
     return model.eval()
 
 
-def config_of_reference(entry: Mapping[str, Any]) -> CaptionConfig:
-    """The reference's configuration as a `CaptionConfig`."""
-    config, text = entry["config"], dict(entry["text"])
-    mapper, resampler, gated = config["mapper"], config["resampler"], config["text"]["xattn"]
-    for ours, theirs in (("bos_token_id", "bos"), ("eos_token_id", "eos")):
-        if theirs in text:
-            text[ours] = text.pop(theirs)
-    if resampler["activation"] != gated["activation"]:
-        raise UserError(
-            "resampler and cross-attention have different activations: this model has one for both."
-        )
-    return CaptionConfig(
-        vision_config={"model_type": "clip_vision_model", **entry["vision"]},
-        text_config={"model_type": "gpt2", **text},
-        mapper=mapper["mapper_type"] if config["enable_mapper"] else "none",
-        resampler=config["enable_resampler_xattn"],
-        mapper_dim=mapper["mlp_dim"],
-        mapper_depth=mapper["depth"],
-        mapper_heads=mapper["heads"],
-        mapper_feed_forward=mapper["dim_feedforward"],
-        resampler_depth=resampler["depth"],
-        resampler_heads=resampler["heads"],
-        resampler_head_dim=resampler["dim_head"],
-        resampler_ff_mult=resampler["ff_mult"],
-        num_latents=resampler["num_latents"],
-        num_time_embeds=resampler["num_time_embeds"],
-        cross_attention_heads=gated["heads"],
-        cross_attention_head_dim=gated["dim_head"],
-        cross_attention_ff_mult=gated["ff_mult"],
-        cross_attention_every=gated["freq"],
-        activation=ACTIVATIONS[resampler["activation"]],
-    )
-
-
 def rename(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our names; the resampler's separate keys and values become one matrix; old buffers are left out."""
     renamed: dict[str, Tensor] = {}
@@ -121,5 +90,60 @@ def load_reference(model: CaptionModel, state_dict: Mapping[str, Tensor]) -> Non
         if name in renamed and renamed[name].shape != tensor.shape
     ]
     if faults:
-        raise UserError(f"{len(faults)} tensors do not fit: " + "; ".join(faults))
+        raise UserError(f"{len(faults)} tensors do not fit:\n  " + "\n  ".join(faults))
     model.load_state_dict(renamed)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State dict and configuration from a file of the reference's trainer, without running what it may hold.
+
+    Raises:
+        UserError: no such file, no checkpoint, something else than tensors and plain values in it, keys missing.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except pickle.UnpicklingError as error:
+        unsafe = re.search(r"GLOBAL (\S+)", str(error))
+        held = f"it holds {unsafe[1]}, which could run code" if unsafe else "it is no checkpoint of PyTorch"
+        raise UserError(f"{path}: not loaded: {held}. Save it again with tensors and plain values only.") from None
+    except Exception as error:  # a file of another kind fails in the unpickler in any way whatever
+        raise UserError(f"{path}: no checkpoint of PyTorch ({type(error).__name__} while reading it).") from None
+    for key in ("model_state_dict", "model_cfg"):
+        if not isinstance(checkpoint, dict) or key not in checkpoint:
+            raise UserError(f"{path}: no '{key}' in it, as the reference's trainer writes.")
+    tensors = checkpoint["model_state_dict"]
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, checkpoint["model_cfg"]
+
+
+def convert(checkpoint: str | Path, out_dir: str | Path) -> CaptionModel:
+    """Read a checkpoint of the reference, write a self-contained `CaptionModel`.
+
+    Raises:
+        UserError: a file that is no such checkpoint, tensors that do not fit.
+    """
+    state_dict, model_cfg = read_checkpoint(checkpoint)
+    model = from_reference(state_dict, entry_of_checkpoint(model_cfg, state_dict))
+    model.save_pretrained(out_dir, include_towers=True)
+    return model
+
+
+def main() -> None:
+    """Convert, and say what became of it."""
+    parser = argparse.ArgumentParser(description="Convert a checkpoint of the reference system.")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out_dir", type=Path)
+    options = parser.parse_args()
+    try:
+        model = convert(options.checkpoint, options.out_dir)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+    learned = model.num_parameters(only_trainable=True)
+    print(f"{options.out_dir}: {model.num_parameters():,} parameters, {learned:,} of them in the bridge; all tensors fit.")
+    vision, text = model.config.vision_config, model.config.text_config
+    print(f"heads: {vision.num_attention_heads} (vision), {text.num_attention_heads} (text)")
+
+
+if __name__ == "__main__":
+    main()
