@@ -8,57 +8,13 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from components.evaluation.clip_score import clip_scores
 from components.evaluation.decode import decode, likelihood
 from components.evaluation.metrics import METRICS
-from components.model import CaptionConfig, CaptionModel, CaptionProcessor
-from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
-
-CAPTIONS = [
-    "a dog on a blue ground",
-    "two red cars",
-    "a cat to the left of a tree",
-    "three green apples",
-    "a sheep",
-]
-IMAGES = [f"image-{index}" for index in range(7)]
+from components.towers.tokenizer import clip_tokenizer, train_bpe
+from tests.evaluation_fixtures import CAPTIONS, IMAGES, small_captioner
 
 
 @pytest.fixture(scope="module")
 def small():
-    """Model, processor and features: random weights, open gates and a loud bridge, so that images matter."""
-    bpe = train_bpe(CAPTIONS * 3, 320)
-    tokenizer = gpt2_tokenizer(bpe, 32)
-    torch.manual_seed(0)
-    config = CaptionConfig(
-        vision_config={
-            "model_type": "clip_vision_model",
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 16,
-            "patch_size": 8,
-        },
-        text_config={
-            "model_type": "gpt2",
-            "n_embd": 32,
-            "n_layer": 2,
-            "n_head": 2,
-            "n_positions": 64,
-            "vocab_size": len(tokenizer),
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-        },
-        mapper="mlp",
-    )
-    model = CaptionModel(config)
-    with torch.no_grad():
-        for weight in model.bridge_parameters():
-            weight.copy_(torch.full_like(weight, 2.0) if weight.numel() == 1 else 4 * weight)
-    features = dict(zip(IMAGES, torch.randn(len(IMAGES), 1, 5, 32) * 3, strict=True))
-    return (
-        model,
-        CaptionProcessor(CLIPImageProcessorPil(), tokenizer),
-        lambda ids: {"vision_features": torch.stack([features[i] for i in ids])},
-    )
+    return small_captioner()
 
 
 def test_decode_keeps_the_order_and_does_not_depend_on_the_batch(small):

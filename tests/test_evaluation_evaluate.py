@@ -111,7 +111,7 @@ def test_table_fits_a_terminal_and_names_everything(evaluation):
         "neighbour",
         "blind mlp",
         "CIDEr",
-        "perplexity ↓",
+        "perplexity",
         "no end",
         "50.0%",
     ):

@@ -13,7 +13,7 @@ Results = Mapping[str, Mapping[str, Any]]
 """variant -> content of its metrics.json."""
 
 MONITORS = {
-    "unique": "all different",
+    "unique": "different",
     "verbatim_reference": "a reference",
     "verbatim_training": "in training",
     "without_end": "no end",
@@ -59,25 +59,33 @@ def results_table(results: Results, title: str = "Test split") -> Table:
     """A rich table for the terminal: mean above, 95 % interval below, best in bold."""
     columns = systems(results)
     table = Table(
-        title=title, caption="mean and 95 % interval over images", box=box.SIMPLE_HEAD, padding=0
+        title=title,
+        caption="mean and 95 % interval over images; perplexity: lower is better",
+        box=box.SIMPLE_HEAD,
+        padding=0,
     )
-    table.add_column("", overflow="fold")
+    table.add_column("", overflow="fold", min_width=10)
     for column in columns:
         table.add_column(
-            column.name, justify="right", overflow="fold", style="dim" if column.baseline else ""
+            column.name,
+            justify="right",
+            overflow="fold",
+            min_width=_longest_word(column.name),
+            style="dim" if column.baseline else "",
         )
     for metric in METRICS:
         if any(metric in column.scores for column in columns):
-            arrow = "" if METRICS[metric].higher_is_better else " ↓"
-            table.add_row(
-                metric + arrow, *(_cell(column, metric, best(columns, metric)) for column in columns)
-            )
+            table.add_row(metric, *(_cell(column, metric, best(columns, metric)) for column in columns))
     table.add_section()
     for key, name in MONITORS.items():
         shares = [metrics.get("monitors", {}).get(key) for metrics in results.values()]
         if any(share is not None for share in shares):
             table.add_row(name, *("" if share is None else f"{share:.1%}" for share in shares))
     return table
+
+
+def _longest_word(name: str) -> int:
+    return max(map(len, name.split()))
 
 
 def _cell(column: System, metric: str, winner: float | None) -> Text:

@@ -1,0 +1,133 @@
+"""What the page shows, as plain data: it can be filled from a real run or by hand."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from components.errors import UserError
+from components.evaluation.evaluate import read_per_image
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One trained captioner.
+
+    Attributes:
+        name: such as "mlp".
+        metrics: the content of its metrics.json.
+        captions: image_id -> caption, test split.
+        cider: image_id -> CIDEr of that caption.
+        history: the records of training: {"step", "epoch", "loss" | "eval_CIDEr" | "gate/attention.0" | ...}.
+    """
+
+    name: str
+    metrics: Mapping[str, Any]
+    captions: Mapping[str, str]
+    cider: Mapping[str, float]
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class WordMaps:
+    """Where the words of a caption looked: `maps` [words x patches], patches row by row over a square
+    picture.
+    """
+
+    image_id: str
+    variant: str
+    words: list[str]
+    maps: np.ndarray
+
+    def __post_init__(self) -> None:
+        words, patches = self.maps.shape
+        if words != len(self.words):
+            raise ValueError(f"{self.image_id}: {len(self.words)} words but {words} attention maps")
+        if int(patches**0.5) ** 2 != patches:
+            raise ValueError(f"{self.image_id}: {patches} patches are no square; leave the class token out")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything on the page.
+
+    Attributes:
+        variants: in the order of the table.
+        references: image_id -> captions, of the pictures that are shown.
+        images: image_id -> picture, of the pictures that are shown.
+        sample, worst: image ids to show.
+        looked: attention maps of a few captions.
+        faults: the content of the data stage's validation.json; None if there is none.
+        provenance: what made this page: commit, data, date, machine, ...
+        params: the text of params.yaml.
+        num_images: size of the test split.
+    """
+
+    variants: list[Variant]
+    references: Mapping[str, list[str]]
+    images: Mapping[str, Image.Image]
+    sample: list[str]
+    worst: list[str]
+    looked: list[WordMaps] = field(default_factory=list)
+    faults: Mapping[str, Any] | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    params: str = ""
+    num_images: int = 0
+
+
+class Pictures(NamedTuple):
+    """Which test pictures to show: a random sample, the worst, and those whose words are followed."""
+
+    sample: list[str]
+    worst: list[str]
+    looked: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        """Each picture once."""
+        return list(dict.fromkeys([*self.sample, *self.worst, *self.looked]))
+
+
+def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
+    """Read what evaluation (`results`: metrics.json, per_image.parquet) and training (history.json) left.
+
+    Raises:
+        UserError: a file of the evaluation is missing or damaged. A missing history leaves the curves empty.
+    """
+    rows = read_per_image(Path(results) / "per_image.parquet")
+    metrics = read_json(Path(results) / "metrics.json")
+    if metrics is None:
+        raise UserError(f"{Path(results) / 'metrics.json'}: no such file. Run `dvc repro evaluate` first.")
+    history = read_json(Path(model) / "history.json") or []
+    return Variant(name, metrics, rows["caption"].to_dict(), rows["CIDEr"].to_dict(), history)
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file, None if there is no such file.
+
+    Raises:
+        UserError: not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Delete it and run `dvc repro`.") from None
+
+
+def choose_pictures(
+    variants: list[Variant], sample: int = 15, worst: int = 5, looked: int = 4, seed: int = 0
+) -> Pictures:
+    """A random sample (not the best ones), the lowest mean CIDEr over the variants, and the first of the
+    sample.
+    """
+    image_ids = sorted(variants[0].captions)
+    drawn = np.random.default_rng(seed).permutation(len(image_ids))[:sample]
+    chosen = [image_ids[index] for index in drawn]
+    badness = {image_id: sum(variant.cider[image_id] for variant in variants) for image_id in image_ids}
+    return Pictures(chosen, sorted(image_ids, key=badness.__getitem__)[:worst], chosen[:looked])

@@ -1,0 +1,53 @@
+"""Pictures that live inside the page, and attention maps laid over them."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+SHOWN = 256  # longest side of a picture on the page
+MAP_SIDE = 112  # of a picture with an attention map
+
+
+def data_uri(image: Image.Image, longest: int = SHOWN) -> str:
+    """The picture as a `data:` URI, shrunk to `longest`: as PNG (drawings) or JPEG (photographs), whichever
+    is smaller.
+    """
+    image = image.convert("RGB")
+    image.thumbnail((longest, longest))
+    encoded = []
+    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 88})):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        encoded.append((kind, buffer.getvalue()))
+    kind, content = min(encoded, key=lambda pair: len(pair[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def overlay(image: Image.Image, weights: np.ndarray, side: int = MAP_SIDE) -> Image.Image:
+    """Lay attention over a picture: what was looked at glows, the rest fades to grey.
+
+    Args:
+        image: the picture; its centre square is what the vision tower saw.
+        weights: [patches], row by row; scaled here from their own minimum to their own maximum.
+    """
+    grid = int(round(len(weights) ** 0.5))
+    spread = float(weights.max() - weights.min())
+    heat = (weights - weights.min()) / spread if spread > 0 else np.zeros_like(weights)
+    small = Image.fromarray(np.uint8(255 * heat.reshape(grid, grid)))
+    heat = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
+    picture = np.asarray(_square(image, side), dtype=np.float32)
+    grey = picture.mean(axis=-1, keepdims=True) * 0.35 + 130
+    shown = picture * heat + grey * (1 - heat)
+    shown += (np.array([255.0, 150.0, 40.0]) - shown) * 0.15 * heat  # a little warmth, for plain grounds
+    return Image.fromarray(np.uint8(shown.clip(0, 255)))
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    """The centre square, as CLIP's preprocessing crops it."""
+    width, height = image.size
+    short = min(width, height)
+    left, top = (width - short) // 2, (height - short) // 2
+    box = (left, top, left + short, top + short)
+    return image.convert("RGB").crop(box).resize((side, side), Image.Resampling.BICUBIC)
