@@ -87,7 +87,7 @@ def test_all_lies_under_mlruns_and_a_bare_mlflow_finds_it(trained, store):
     assert {path.name for path in Path().iterdir()} == {"mlruns", "run.json"}
     Path("mlflow.db").symlink_to("mlruns/mlflow.db")
     try:
-        look = "import mlflow; print(mlflow.search_runs(experiment_names=['clip-gpt2-captioner']).run_id.tolist())"
+        look = "import mlflow; print(*mlflow.search_runs(experiment_names=['clip-gpt2-captioner']).run_id)"
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", look], capture_output=True, text=True, check=True
         )

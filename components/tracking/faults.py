@@ -1,5 +1,6 @@
 """What can be wrong with a store or a model name, in one message each."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,7 @@ def friendly(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
+    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error) as error:
         raise UserError(f"{doing}: {explain(error)}") from error
     except OSError as error:  # artifacts are files: a full disk, a folder that is not ours
         raise UserError(

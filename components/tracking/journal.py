@@ -94,7 +94,7 @@ class Journal:
 
 
 @contextmanager
-def exclusive_journal(name: str, seconds: float = 5) -> Iterator[Journal]:
+def exclusive_journal(name: str, seconds: float = 3) -> Iterator[Journal]:
     """The journal `name`, held so that no other process writes or sends it.
 
     Raises:

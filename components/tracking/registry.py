@@ -139,10 +139,11 @@ def shortened(card: str) -> str:
 def _missing(model: str) -> str:
     """Why a models:/ URI leads nowhere, with what there is instead."""
     name = model.removeprefix("models:/").partition("@")[0].partition("/")[0]
-    found = versions(connect(), name)
+    store = connect()
+    found = versions(store, name)
     if not found:
         return "no such model is registered yet. Train and register one: dvc repro"
-    aliases = sorted({alias for version in found for alias in version.aliases})
+    aliases = sorted(store.client.get_registered_model(name).aliases)
     numbers = ", ".join(str(version.version) for version in reversed(found))
     return f"no such version. There are {numbers}, and the aliases {', '.join(aliases) or '(none)'}."
 

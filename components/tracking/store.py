@@ -117,12 +117,12 @@ def connect() -> Store:
     if uri != os.environ.get("MLFLOW_TRACKING_URI"):
         _chosen_here = uri
     mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
+    ours = uri == _chosen_here
     with store_lock():  # two processes creating one fresh database: the second would die half-way
-        if uri == _chosen_here:
+        client = mlflow.MlflowClient()
+        if ours:
             _follow_moved_project()
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        ours = uri == _chosen_here
         experiment_id = experiment.experiment_id if experiment else _create_experiment(client, ours)
     if experiment and experiment.lifecycle_stage == "deleted":
         raise UserError(
