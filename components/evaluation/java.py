@@ -61,7 +61,7 @@ def meteor_statistics(captions: Sequence[str], references: Sequence[Sequence[str
         (n, 23) float64, see `METEOR_FIELDS`; a corpus' statistic is the sum of its captions'.
     """
     jar = Path(coco_meteor.__file__).with_name(coco_meteor.METEOR_JAR)
-    program = ["-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+    program = ["-Xmx1500M", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
     lines = [
         " ||| ".join(("SCORE", *several, caption.replace("  ", " ")))
         for caption, several in zip(captions, references, strict=True)
