@@ -81,8 +81,8 @@ def interval(
         level: share of the resampled scores inside.
     """
     statistics = _columns(statistics)
-    score = float(formula(statistics.sum(axis=0), len(statistics)))
     resampled = formula(resampled_sums(statistics, samples, seed), len(statistics))
+    score = float(formula(statistics.sum(axis=0), len(statistics)))
     return Interval(score, *_bounds(resampled, level))
 
 
