@@ -7,22 +7,24 @@ import numpy as np
 from PIL import Image
 
 SHOWN = 256  # longest side of a picture on the page
+PNG_LIMIT = 20_000  # bytes
 MAP_SIDE = 112  # of a picture with an attention map
 
 
 def data_uri(image: Image.Image, longest: int = SHOWN) -> str:
-    """The picture as a `data:` URI, shrunk to `longest`: as PNG (drawings) or JPEG (photographs), whichever
-    is smaller.
-    """
+    """The picture as a `data:` URI, shrunk to `longest`: small ones (drawings) as PNG, others as JPEG."""
     image = image.convert("RGB")
     image.thumbnail((longest, longest))
-    encoded = []
-    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 88})):
-        buffer = io.BytesIO()
-        image.save(buffer, kind, **options)
-        encoded.append((kind, buffer.getvalue()))
-    kind, content = min(encoded, key=lambda pair: len(pair[1]))
+    kind, content = "png", _encode(image, "png", optimize=True)
+    if len(content) > PNG_LIMIT:
+        kind, content = "jpeg", _encode(image, "jpeg", quality=90, subsampling=0)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _encode(image: Image.Image, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def overlay(image: Image.Image, weights: np.ndarray, side: int = MAP_SIDE) -> Image.Image:
