@@ -79,9 +79,7 @@ def test_pictures_survive_the_page(content, page):
     assert uri in page
     shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
     assert shown.size == (64, 64)
-    np.testing.assert_allclose(
-        np.asarray(shown.convert("RGB")), np.asarray(content.images[image_id]), atol=12
-    )
+    np.testing.assert_allclose(np.asarray(shown.convert("RGB")), np.asarray(content.images[image_id]), atol=0)
 
 
 def test_a_large_photograph_is_shrunk():
