@@ -21,6 +21,7 @@ VARIANTS = {
 }
 """Variant -> (mapper, resampler with gated cross-attention?): the rows that the published tables compare."""
 
+Variant = Literal[tuple(VARIANTS)]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -70,7 +71,9 @@ class OfflineTowers(Section):
     def patches_fill_the_image(self) -> "OfflineTowers":
         """A vision transformer cuts the picture into whole patches."""
         if self.image_size % self.patch_size:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+            )
         return self
 
 
@@ -165,7 +168,7 @@ class Params(Section):
 
     seed: int = 0
     profile: Literal["offline", "hub"] = "offline"
-    variants: list[Literal[tuple(VARIANTS)]] = Field(default=["mlp", "transformer"], min_length=1)
+    variants: list[Variant] = Field(default=["mlp", "transformer"], min_length=1)
     data: DataParams = DataParams()
     towers: TowerParams = TowerParams()
     model: ModelParams = ModelParams()
@@ -185,7 +188,9 @@ class Params(Section):
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
             return cls.model_validate(values)
         except FileNotFoundError:
-            raise UserError(f"{path}: no such file. Run from the project root, where params.yaml lies.") from None
+            raise UserError(
+                f"{path}: no such file. Run from the project root, where params.yaml lies."
+            ) from None
         except yaml.YAMLError as error:
             raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:

@@ -1,6 +1,6 @@
 """Stage `features`: the frozen vision tower over every image, once.
 
-    python -m flows.features
+python -m flows.features
 """
 
 from tqdm import tqdm
@@ -22,7 +22,11 @@ def features() -> None:
     shards = plan_shards(FEATURES, tables.images, encoder.encoder_id)
     with tqdm(total=sum(len(shard.image_ids) for shard in shards), desc="features", unit="image") as bar:
         for shard in shards:
-            write_shard(FEATURES, shard, *encoder.encode(tables, shard.image_ids, params.features.batch_size, bar.update))
+            write_shard(
+                FEATURES,
+                shard,
+                *encoder.encode(tables, shard.image_ids, params.features.batch_size, bar.update),
+            )
     seal(FEATURES, tables.images, encoder.encoder_id)
 
 

@@ -1,6 +1,6 @@
 """Stage `prepare`: pictures and captions in one checked, canonical form.
 
-    python -m flows.prepare
+python -m flows.prepare
 """
 
 from components.config import Params

@@ -13,6 +13,7 @@ PROJECT = Path(__file__).parents[1]
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from prefect import flow  # noqa: E402
 from prefect.exceptions import FailedRun  # noqa: E402
@@ -38,7 +39,9 @@ def stage(function: Callable) -> Flow:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            return Failed(message=f"No space left on the disk while writing {error.filename or PROJECT}. Free some, run again.")
+            return Failed(
+                message=f"No space left on the disk while writing {error.filename or PROJECT}. Free some, run again."
+            )
 
     return flow(name=function.__name__.replace("_", "-"))(run)
 

@@ -1,6 +1,6 @@
 """Stage `towers`: the two frozen towers as `save_pretrained` folders.
 
-    python -m flows.towers
+python -m flows.towers
 """
 
 from components.config import Params

@@ -41,14 +41,15 @@ def build_towers(params: Params, tables: Tables, out: str | Path) -> dict[str, f
 
 def pretrain(params: OfflineTowers, train: Tables, seed: int, folder: Path) -> None:
     """Tokenizer, CLIP and GPT-2 from the training split alone."""
+    workdir = folder.parent / "work"
     captions = list(train.captions["caption"])
     bpe = train_bpe(captions, params.vocab_size)
     for_clip = clip_tokenizer(bpe, params.positions)
-    clip = pretrain_clip(train, for_clip, params, seed, str(folder / "work"))
+    clip = pretrain_clip(train, for_clip, params, seed, workdir)
     for part in (clip, for_clip, image_processor(params.image_size)):
         part.save_pretrained(folder / "clip")
     for_gpt2 = gpt2_tokenizer(bpe, params.positions)
-    gpt2 = pretrain_gpt2(captions, for_gpt2, params, seed, str(folder / "work"))
+    gpt2 = pretrain_gpt2(captions, for_gpt2, params, seed, workdir)
     for part in (gpt2, for_gpt2):
         part.save_pretrained(folder / "gpt2")
 

@@ -1,5 +1,7 @@
 """Contrastive pre-training of a small `CLIPModel` (Radford et al. 2021, figure 3)."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -69,7 +71,9 @@ class PairCollator:
     Takes row numbers into `pixels` ([n x 3 x h x w], uint8) and `tokens` (one list of token ids per reference, per image).
     """
 
-    def __init__(self, pixels: Tensor, tokens: list[list[list[int]]], pad_token_id: int, seed: int, shift: int = 4):
+    def __init__(
+        self, pixels: Tensor, tokens: list[list[list[int]]], pad_token_id: int, seed: int, shift: int = 4
+    ):
         self.pixels, self.tokens, self.pad_token_id, self.shift = pixels, tokens, pad_token_id, shift
         self.rng = np.random.default_rng(seed)
 
@@ -80,7 +84,11 @@ class PairCollator:
             target[: len(caption)] = torch.tensor(caption)
         lengths = torch.tensor([len(caption) for caption in captions])
         mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
-        return {"pixel_values": self.augment(self.pixels[rows]), "input_ids": input_ids, "attention_mask": mask}
+        return {
+            "pixel_values": self.augment(self.pixels[rows]),
+            "input_ids": input_ids,
+            "attention_mask": mask,
+        }
 
     def augment(self, pixels: Tensor) -> Tensor:
         """Shift by up to `shift` pixels (edges repeated) and scale the brightness by 0.85-1.15: [n x 3 x h x w] in [-1, 1]."""
@@ -111,12 +119,16 @@ def load_pixels(tables: Tables, image_size: int) -> Tensor:
     return plain.to(torch.uint8)
 
 
-def pretrain_clip(tables: Tables, tokenizer: PreTrainedTokenizerFast, params: OfflineTowers, seed: int, workdir: str) -> CLIPModel:
+def pretrain_clip(
+    tables: Tables, tokenizer: PreTrainedTokenizerFast, params: OfflineTowers, seed: int, workdir: Path
+) -> CLIPModel:
     """Train a `CLIPModel` from scratch on the pictures and captions of `tables` (the training split)."""
     torch.manual_seed(seed)
     model = CLIPModel(clip_config(params, tokenizer))
     if not torch.cuda.is_available():
-        model.set_attn_implementation("eager")  # at 65 positions, plain matrix products beat the CPU's fused kernel 1.5 times
+        model.set_attn_implementation(
+            "eager"
+        )  # at 65 positions, plain matrix products beat the CPU's fused kernel 1.5 times
     references = tables.references()
     tokens = [tokenizer(references[image_id])["input_ids"] for image_id in tables.images["image_id"]]
     collator = PairCollator(load_pixels(tables, params.image_size), tokens, tokenizer.pad_token_id, seed)

@@ -44,7 +44,11 @@ class VisionEncoder:
         return outputs.hidden_states[self.feature_layer].cpu(), embeds.cpu()
 
     def encode(
-        self, tables: Tables, image_ids: list[str], batch_size: int, progress: Callable[[int], None] = lambda n: None
+        self,
+        tables: Tables,
+        image_ids: list[str],
+        batch_size: int,
+        progress: Callable[[int], None] = lambda n: None,
     ) -> tuple[Tensor, Tensor]:
         """Features and embeddings of `image_ids`, in order; `progress(n)` after each batch of n images."""
         parts = []

@@ -8,7 +8,9 @@ from components.data.tables import Tables
 
 
 @torch.no_grad()
-def retrieval(clip: CLIPModel, processor, tokenizer: PreTrainedTokenizerBase, tables: Tables) -> dict[str, float]:
+def retrieval(
+    clip: CLIPModel, processor, tokenizer: PreTrainedTokenizerBase, tables: Tables
+) -> dict[str, float]:
     """Image-to-text retrieval over the first caption of every image in `tables`: R@1 and R@5.
 
     A picture counts as found when the retrieved caption reads the same as its own (twins occur in small domains).

@@ -61,7 +61,9 @@ class CaptionCollator:
             caption = torch.tensor(example["input_ids"])
             input_ids[i, : len(caption)] = labels[i, : len(caption)] = caption
         return {
-            "vision_features": self.store.vision_features([example["image_id"] for example in examples])[:, None],
+            "vision_features": self.store.vision_features([example["image_id"] for example in examples])[
+                :, None
+            ],
             "input_ids": input_ids,
             "attention_mask": (labels != -100).long(),
             "labels": labels,

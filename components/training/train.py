@@ -43,15 +43,13 @@ def train_variant(
     towers = Path(towers)
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
-    processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
-    trainer = build_trainer(params, model, processor, tables, store, checkpoints, callbacks)
+    model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
+    trainer = build_trainer(params, model, tables, store, checkpoints, callbacks)
     trainer.train(resume_from_checkpoint=resume)
     with atomic_path(out) as folder:
         folder.mkdir()
         model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        history = json.dumps(trainer.state.log_history, indent=1)
-        (folder / "history.json").write_text(history + "\n")
+        (folder / "history.json").write_text(json.dumps(history(trainer.state.log_history), indent=1) + "\n")
     release(checkpoints)
     return best_scores(trainer.state.log_history)
 
@@ -59,16 +57,17 @@ def train_variant(
 def build_trainer(
     params: Params,
     model: CaptionModel,
-    processor: CaptionProcessor,
     tables: Tables,
     store: FeatureStore,
     workdir: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> CaptionTrainer:
     """A `CaptionTrainer` for the splits `train` and `val` of `tables`."""
-    settings = params.train
+    settings, processor = params.train, model.processor
     train = CaptionDataset(tables.split("train"), processor, settings.max_tokens)
-    val = CaptionDataset(tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens)
+    val = CaptionDataset(
+        tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens
+    )
     steps = -(-len(train) // (settings.batch_size * settings.gradient_accumulation_steps)) * settings.epochs
     every = max(1, int(steps / settings.validations))
     arguments = training_arguments(
@@ -112,14 +111,23 @@ def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Call
     cider = ValidationCider(dict(zip(val.image_ids, val.references, strict=True)))
 
     def score(prediction: EvalPrediction) -> dict[str, float]:
-        tokens = np.where(prediction.predictions < 0, processor.tokenizer.pad_token_id, prediction.predictions)
+        tokens = np.where(
+            prediction.predictions < 0, processor.tokenizer.pad_token_id, prediction.predictions
+        )
         image_ids = [val.image_ids[row] for row in prediction.label_ids]
         return {"CIDEr": cider.score(dict(zip(image_ids, processor.batch_decode(tokens), strict=True)))}
 
     return score
 
 
+def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the curves are named everywhere."""
+    return [{key.replace("eval_", "val/", 1): value for key, value in record.items()} for record in log]
+
+
 def best_scores(history: list[dict[str, Any]]) -> dict[str, float]:
     """The validation record with the highest CIDEr: loss, CIDEr, epoch."""
-    best = max((record for record in history if "eval_CIDEr" in record), key=lambda record: record["eval_CIDEr"])
+    best = max(
+        (record for record in history if "eval_CIDEr" in record), key=lambda record: record["eval_CIDEr"]
+    )
     return {"loss": best["eval_loss"], "CIDEr": best["eval_CIDEr"], "epoch": best["epoch"]}

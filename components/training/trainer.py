@@ -25,7 +25,9 @@ class CaptionTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
         lengths = [[len(ids) for ids in references] for references in self.train_dataset.tokens]
-        return ReferenceSampler(lengths, self.args.train_batch_size * self.args.world_size, self.args.data_seed)
+        return ReferenceSampler(
+            lengths, self.args.train_batch_size * self.args.world_size, self.args.data_seed
+        )
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """AdamW over the bridge alone: matrices with weight decay; biases, norms and learned tokens without; gates at

@@ -1,0 +1,39 @@
+"""Stage `evaluate`: the test captions of one variant, their scores with intervals, and the baselines'.
+
+python -m flows.evaluate mlp
+"""
+
+import sys
+
+from components.config import Params, Variant
+from components.data.features import FeatureStore
+from components.data.tables import read_tables
+from components.tracking import RunRecord, dataset_entry, evaluation_metrics, open_variant_run, tables_digest
+from flows.paths import FEATURES, MODELS, PREPARED, RESULTS, TOWERS
+from flows.stage import main, stage
+
+
+@stage
+def evaluate(variant: Variant) -> None:
+    """Decode and score the test split; metrics go to results/ and into the variant's MLflow run."""
+    from components.evaluation.variant import evaluate_variant
+
+    params, tables = Params.load(), read_tables(PREPARED)
+    evaluation = evaluate_variant(params, tables, FeatureStore(FEATURES), TOWERS, MODELS / variant)
+    evaluation.write(RESULTS / variant)
+    with open_variant_run(
+        variant,
+        stage="evaluate",
+        params=params.model_dump(by_alias=True),
+        data=tables_digest(tables),
+        record=RunRecord.read(MODELS / variant / "run.json"),
+        datasets=[dataset_entry(tables, "test")],
+    ) as run:
+        run.log_metrics(evaluation_metrics(evaluation.metrics()))
+        run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
+    cider = evaluation.intervals["model"]["CIDEr"]
+    print(f"{variant}: test CIDEr {cider.mean:.3f} [{cider.low:.3f}, {cider.high:.3f}]")
+
+
+if __name__ == "__main__":
+    main(evaluate, variant=sys.argv[1])

@@ -1,0 +1,54 @@
+"""Stage `report`: one page to look at.
+
+python -m flows.report
+"""
+
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.config import Params, Variant
+from components.data.features import FeatureStore
+from components.data.tables import read_tables
+from components.tracking import tables_digest
+from components.tracking.provenance import git_tags
+from flows.paths import FAULTS, FEATURES, MODELS, PREPARED, REPORT, RESULTS
+from flows.stage import main, stage
+
+
+@stage
+def report(variants: list[Variant] | None = None) -> None:
+    """Scores, curves, captions, attention and data faults of `variants` (default: those of params.yaml)."""
+    from components.evaluation.report.build import build_report
+    from components.evaluation.report.content import read_json
+    from components.evaluation.report.render import write_report
+
+    tables = read_tables(PREPARED)
+    page = build_report(
+        variants or Params.load().variants,
+        tables,
+        FeatureStore(FEATURES),
+        RESULTS,
+        MODELS,
+        faults=read_json(FAULTS),
+        provenance=provenance(tables_digest(tables)),
+        params=Path("params.yaml").read_text(encoding="utf-8"),
+    )
+    write_report(page, REPORT)
+    print(f"Look at {REPORT}")
+
+
+def provenance(data: str) -> dict[str, str]:
+    """What made the page."""
+    tags = git_tags()
+    commit = tags.get("mlflow.source.git.commit", "none")
+    return {
+        "commit": commit[:12] + (" (with uncommitted changes)" if tags.get("git.dirty") == "true" else ""),
+        "data": data,
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+if __name__ == "__main__":
+    main(report)

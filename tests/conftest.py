@@ -1,0 +1,86 @@
+"""One tiny data set, pair of towers and feature store for the whole suite: the real stages, shrunk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from components.config import Params  # noqa: E402
+from components.data.features import FeatureStore, plan_shards, seal, write_shard  # noqa: E402
+from components.data.scenes import build_scenes  # noqa: E402
+from components.data.tables import Tables  # noqa: E402
+
+TINY = {
+    "data": {"num_images": 400, "image_size": 32},
+    "towers": {
+        "offline": {
+            "width": 32,
+            "image_size": 32,
+            "vision_layers": 2,
+            "text_layers": 1,
+            "gpt2_layers": 2,
+            "vocab_size": 400,
+            "clip_epochs": 8,
+            "clip_batch_size": 32,
+            "gpt2_epochs": 6,
+        }
+    },
+    "model": {
+        "feature_layer": -2,
+        "mapper": {"mlp_dim": 32, "depth": 1, "heads": 2, "dim_feedforward": 32},
+        "resampler": {"depth": 1, "heads": 2, "dim_head": 16, "num_latents": 4, "num_time_embeds": 2},
+        "cross_attention": {"heads": 2, "dim_head": 16},
+    },
+    "train": {
+        "epochs": 4,
+        "batch_size": 32,
+        "learning_rate": 3e-3,
+        "gate_learning_rate": 3e-2,
+        "validations": 4,
+        "validation_images": 16,
+    },
+    "evaluate": {"num_beams": 2, "max_new_tokens": 16, "bootstrap_samples": 200},
+}
+"""params.yaml of the suite."""
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """The suite's parameters."""
+    return Params.model_validate(TINY)
+
+
+@pytest.fixture(scope="session")
+def tables(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """A data set of 400 scenes."""
+    data = params.data
+    folder = tmp_path_factory.mktemp("data") / "prepared"
+    return build_scenes(folder, num_images=data.num_images, image_size=data.image_size, seed=data.seed)
+
+
+@pytest.fixture(scope="session")
+def towers(params: Params, tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Towers of width 32, pre-trained for one epoch."""
+    from components.towers.build import build_towers
+
+    folder = tmp_path_factory.mktemp("towers") / "towers"
+    build_towers(params, tables, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(
+    params: Params, tables: Tables, towers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> FeatureStore:
+    """Features of all pictures, in three shards."""
+    from components.towers.encode import VisionEncoder
+
+    folder = tmp_path_factory.mktemp("features")
+    encoder = VisionEncoder(towers / "clip", params.model.feature_layer)
+    for shard in plan_shards(folder, tables.images, encoder.encoder_id, shard_size=150):
+        write_shard(folder, shard, *encoder.encode(tables, shard.image_ids, 64))
+    seal(folder, tables.images, encoder.encoder_id)
+    return FeatureStore(folder)

@@ -1,0 +1,91 @@
+"""The two towers: ordinary save_pretrained folders that know their domain better than chance."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel
+
+from components.config import Params
+from components.errors import UserError
+from components.towers.build import build_towers
+from components.towers.clip import contrastive_loss
+from components.towers.gpt2 import pack
+from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
+
+
+@pytest.fixture(scope="module")
+def bpe():
+    return train_bpe(["a red apple above two snowmen"] * 3, vocab_size=300)
+
+
+def test_both_tokenizers_give_back_what_they_read(bpe):
+    caption = "two snowmen, café № 5 — 雪"
+    for tokenizer in (clip_tokenizer(bpe, 32), gpt2_tokenizer(bpe, 32)):
+        assert tokenizer.decode(tokenizer(caption)["input_ids"], skip_special_tokens=True) == caption
+
+
+def test_clip_text_is_pooled_at_its_first_end_token_and_nowhere_before(bpe):
+    tokenizer = clip_tokenizer(bpe, 32)
+    ids = tokenizer("a red apple")["input_ids"]
+    assert ids[0] == tokenizer.bos_token_id != tokenizer.eos_token_id
+    assert ids.index(tokenizer.eos_token_id) == len(ids) - 1
+
+
+def test_gpt2_rows_carry_the_captioners_text_format(bpe):
+    """BOS + ' ' + caption + ' ' + EOS: what the frozen model is asked for later it must have seen."""
+    tokenizer = gpt2_tokenizer(bpe, 64)
+    rows = pack(["a red apple", "two snowmen"] * 20, tokenizer, length=16, seed=0)
+    assert rows.shape[1] == 16
+    text = tokenizer.decode(rows.flatten())
+    assert "<|endoftext|> a red apple <|endoftext|> " in text
+
+
+def test_equal_captions_in_a_batch_are_no_negatives_of_each_other():
+    twins, separate = torch.tensor([[1, 2], [1, 2], [3, 4]]), torch.tensor([[1, 2], [1, 3], [3, 4]])
+    best = [[20.0, 20.0, 0.0], [20.0, 20.0, 0.0], [0.0, 0.0, 20.0]]
+
+    def pull(captions):
+        logits = torch.tensor(best, requires_grad=True)
+        contrastive_loss(logits, captions).backward()
+        return logits.grad.abs().max()
+
+    assert pull(twins) < 1e-6, "twins are scored alike and nothing is left to learn"
+    assert pull(separate) > 0.1
+
+
+def test_folders_load_with_transformers_alone(towers, params):
+    clip = CLIPModel.from_pretrained(towers / "clip")
+    gpt2 = GPT2LMHeadModel.from_pretrained(towers / "gpt2")
+    assert clip.config.vision_config.hidden_size == gpt2.config.n_embd == params.towers.offline.width
+    assert AutoTokenizer.from_pretrained(towers / "gpt2").bos_token == "<|endoftext|>"
+    assert sorted(p.name for p in towers.iterdir()) == ["clip", "gpt2", "metrics.json"]
+
+
+def test_towers_say_what_they_can_do(towers, tables):
+    metrics = json.loads((towers / "metrics.json").read_text())
+    pairs = len(tables.split("val").images)
+    assert metrics["R@5"] > 2 * 5 / pairs, "retrieval is no better than chance"
+    assert metrics["perplexity"] < 150, "the language model knows less than word frequencies"
+
+
+def test_the_hub_profile_takes_local_folders_and_gives_the_same_tensors(towers, params, tables, tmp_path):
+    hub = {"clip": str(towers / "clip"), "gpt2": str(towers / "gpt2")}
+    changed = Params.model_validate(
+        params.model_dump(by_alias=True) | {"profile": "hub", "towers": {"hub": hub}}
+    )
+    build_towers(changed, tables, tmp_path / "towers")
+    for name, kind in (("clip", CLIPModel), ("gpt2", GPT2LMHeadModel)):
+        before = kind.from_pretrained(towers / name).state_dict()
+        after = kind.from_pretrained(tmp_path / "towers" / name).state_dict()
+        assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_a_tower_that_cannot_be_had_is_one_message(params, tables, tmp_path):
+    hub = {"clip": str(tmp_path / "no-such-folder"), "gpt2": "gpt2"}
+    changed = Params.model_validate(
+        params.model_dump(by_alias=True) | {"profile": "hub", "towers": {"hub": hub}}
+    )
+    with pytest.raises(UserError, match=r"towers.hub.clip is '.*no-such-folder'.*profile: offline"):
+        build_towers(changed, tables, tmp_path / "towers")
+    assert not (tmp_path / "towers").exists()

@@ -1,0 +1,117 @@
+"""Training the bridge: it learns, the towers do not, and an interrupted run ends as if it had not been."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from components.config import Params
+from components.model import CaptionModel
+from components.training.checkpoints import claim, fingerprint
+from components.training.train import train_variant
+
+
+class Interrupt(TrainerCallback):
+    """Ctrl-C after a number of steps."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def trained(params, tables, store, towers, tmp_path_factory):
+    """The folder of an undisturbed training, and its scores."""
+    out = tmp_path_factory.mktemp("models") / "mlp"
+    return out, train_variant(params, "mlp", tables, store, towers, out)
+
+
+def test_the_loss_falls_and_the_gates_open(trained):
+    history = json.loads((trained[0] / "history.json").read_text())
+    losses = [record["loss"] for record in history if "loss" in record]
+    assert losses[-1] < 0.9 * losses[0]
+    gates = [abs(v) for k, v in [r for r in history if "loss" in r][-1].items() if k.startswith("gate/")]
+    assert gates and min(gates) > 1e-4
+    assert all("val/CIDEr" in record for record in history if "val/loss" in record)
+
+
+def test_the_towers_come_out_bit_identical(trained, towers, params):
+    model = CaptionModel.from_pretrained(trained[0])
+    fresh = CaptionModel.from_towers(towers / "clip", towers / "gpt2", feature_layer=-2)
+    learned = set(model.bridge_state_dict())
+    before, after = fresh.state_dict(), model.state_dict()
+    frozen = [name for name in after if name not in learned]
+    assert len(frozen) > 50 and all(torch.equal(before[name], after[name]) for name in frozen)
+
+
+def test_the_checkpoint_with_the_best_validation_captions_is_kept(trained):
+    out, scores = trained
+    history = json.loads((out / "history.json").read_text())
+    assert scores["CIDEr"] == max(r["val/CIDEr"] for r in history if "val/CIDEr" in r)
+
+
+def test_a_second_training_gives_the_same_weights(trained, params, tables, store, towers, tmp_path):
+    train_variant(params, "mlp", tables, store, towers, tmp_path / "mlp")
+    assert_equal_weights(trained[0], tmp_path / "mlp")
+
+
+@pytest.mark.parametrize("step", [15, 19])
+def test_an_interrupted_training_ends_with_the_same_weights(
+    step, trained, params, tables, store, towers, tmp_path
+):
+    """Mid-epoch, after the checkpoint of step 11: references, order, optimizer and schedule go on exactly."""
+    out = tmp_path / "mlp"
+    with pytest.raises(KeyboardInterrupt):
+        train_variant(params, "mlp", tables, store, towers, out, [Interrupt(step)])
+    assert not out.exists()
+    steps = []
+
+    class Count(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            steps.append(state.global_step)
+
+    train_variant(params, "mlp", tables, store, towers, out, [Count()])
+    assert steps[0] == 12, "it began anew"
+    assert_equal_weights(trained[0], out)
+
+
+def test_changed_parameters_begin_anew(params, tables, store, towers, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train_variant(params, "mlp", tables, store, towers, tmp_path / "mlp", [Interrupt(15)])
+    values = params.model_dump(by_alias=True)
+    changed = Params.model_validate(values | {"train": values["train"] | {"learning_rate": 1e-4}})
+
+    class First(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            assert state.global_step == 0, "resumed from a training with other parameters"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_variant(changed, "mlp", tables, store, towers, tmp_path / "mlp", [First()])
+
+
+def test_a_folder_of_checkpoints_is_claimed_by_one_training(tmp_path):
+    assert claim(tmp_path / "c", "a") is None
+    (tmp_path / "c" / "checkpoint-10").mkdir()
+    assert claim(tmp_path / "c", "a") == str(tmp_path / "c" / "checkpoint-10")
+    assert claim(tmp_path / "c", "b") is None
+    assert not (tmp_path / "c" / "checkpoint-10").exists()
+    assert fingerprint(x=1) == fingerprint(x=1) != fingerprint(x=2)
+
+
+@pytest.mark.parametrize("variant", ["transformer", "mlp-only", "resampler-only"])
+def test_every_variant_trains(variant, params, tables, store, towers, tmp_path):
+    values = params.model_dump(by_alias=True)
+    short = Params.model_validate(values | {"train": values["train"] | {"epochs": 0.5, "validations": 1}})
+    train_variant(short, variant, tables, store, towers, tmp_path / variant)
+    assert CaptionModel.from_pretrained(tmp_path / variant).processor is not None
+
+
+def assert_equal_weights(a, b):
+    first, second = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    assert first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
