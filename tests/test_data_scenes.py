@@ -1,4 +1,4 @@
-"""The embedded data set: deterministic, honest splits, right English, pictures that show what captions say."""
+"""The embedded data set: deterministic, honest splits, right English, pictures that show what is said."""
 
 import random
 import re

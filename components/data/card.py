@@ -14,10 +14,11 @@ from components.files import atomic_path
 
 SCENES = """\
 ## What it is
-Pictures composed by program from {drawings} drawings of OpenMoji on a ground that is {colours},
-and {patterns}; seed {seed}. Three kinds in equal shares: `counts` (one to four of a drawing, where they
-stand), `pairs` (two drawings, one left of or above the other) and `groups` (the same with two of one or both).
-Every word of a caption follows from how its picture was made; none was written by hand or by a model.
+Pictures composed by program from {drawings} drawings of OpenMoji on a ground that is {colours}, and
+{patterns}; seed {seed}. Three kinds in equal shares: `counts` (one to four of a drawing, where they
+stand), `pairs` (two drawings, one left of or above the other) and `groups` (the same with two of one or
+both). Every word of a caption follows from how its picture was made; none was written by hand or by a
+model.
 
 Drawings: {categories}.
 
@@ -30,10 +31,10 @@ A noun phrase is an article or a number, now and then the drawing's colour, and 
 'two wolves'.
 
 ## Splits
-What val and test show never occurs in training: (drawing, number) is held out for counts, the unordered pair
-of drawings for pairs and groups, whatever their numbers, order, relation and ground. The column `group` holds
-that key. No caption of val or test stands in training; every word of theirs does. The mix of kinds is the same in all
-splits.
+What val and test show never occurs in training: (drawing, number) is held out for counts, the unordered
+pair of drawings for pairs and groups, whatever their numbers, order, relation and ground. The column
+`group` holds that key. No caption of val or test stands in training; every word of theirs does. The mix
+of kinds is the same in all splits.
 
 ## Licence
 Pictures: {attribution} (OpenMoji {openmoji},
@@ -46,11 +47,30 @@ such pictures only. It is there so that the whole pipeline runs, and can be judg
 """
 
 
-def write_card(tables: Tables, *, source: str, seed: int) -> None:
-    """Write `card.md` into the folder of `tables`."""
-    sections = [f"# Data card: {source}", _numbers(tables)]
-    if source == "scenes":
-        sections.append(_scenes(seed))
+OTHERS = """\
+## What it is
+Read by the source `{source}` from {origin}, splits as in the table above.
+
+## Checks
+Every picture was decoded completely and every row passed `components/data/schema.py`; {removed} rows that
+did not are in quarantine.parquet with their reasons.
+
+## Licence and limits
+Those of the source. Write here what they are before you publish a model trained on it.
+"""
+
+
+def write_card(tables: Tables, *, source: str, seed: int, origin: str = "", removed: int = 0) -> None:
+    """Write `card.md` into the folder of `tables`.
+
+    Args:
+        origin: the folder or files that `source` read
+        removed: rows that were quarantined
+    """
+    about = (
+        _scenes(seed) if source == "scenes" else OTHERS.format(source=source, origin=origin, removed=removed)
+    )
+    sections = [f"# Data card: {source}", _numbers(tables), about]
     with atomic_path(tables.folder / "card.md") as path:
         path.write_text("\n\n".join(sections), encoding="utf-8")
 

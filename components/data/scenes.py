@@ -44,21 +44,28 @@ def build_scenes(
     Raises:
         UserError: `num_images` is too small for the training split to show every word of the others.
     """
-    images, captions = [], []
     with atomic_path(folder) as scratch:
-        (scratch / "images").mkdir(parents=True)
-        rng = np.random.default_rng(seed)
-        for number, (split, scene, texts) in enumerate(plan(num_images, seed, patterns)):
-            image_id = f"scene-{number:06d}"
-            data = _png(draw(scene, image_size, rng))
-            (scratch / "images" / f"{image_id}.png").write_bytes(data)
-            images.append(_row(image_id, split, scene, data, image_size))
-            captions.extend((image_id, text) for text in texts)
-        captions = pd.DataFrame(captions, columns=["image_id", "caption"])
-        captions.insert(0, "caption_id", range(len(captions)))
-        images = pd.DataFrame(images)
+        images, captions = compose(scratch, num_images, image_size, seed, patterns)
         write_tables(scratch, images, captions)
     return Tables(images, captions, Path(folder))
+
+
+def compose(
+    folder: Path, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw the pictures into `folder`/images; returns the tables of images and captions."""
+    (folder / "images").mkdir(parents=True)
+    images, captions = [], []
+    rng = np.random.default_rng(seed)
+    for number, (split, scene, texts) in enumerate(plan(num_images, seed, patterns)):
+        image_id = f"scene-{number:06d}"
+        data = _png(draw(scene, image_size, rng))
+        (folder / "images" / f"{image_id}.png").write_bytes(data)
+        images.append(_row(image_id, split, scene, data, image_size))
+        captions.extend((image_id, text) for text in texts)
+    caption_table = pd.DataFrame(captions, columns=["image_id", "caption"])
+    caption_table.insert(0, "caption_id", range(len(captions)))
+    return pd.DataFrame(images), caption_table
 
 
 def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dict[str, object]:

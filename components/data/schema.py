@@ -1,249 +1,213 @@
-"""What a data set must fulfil before a GPU hour is spent on it, as pandera schemas, each check with its reason.
+"""What data must fulfil before a GPU hour is spent on it: two pandera schemas, each check with its reason.
 
-The schemas look at the canonical tables (`components.data.tables`) with a few derived columns, made by `annotate`:
+They look at the canonical tables (`components.data.tables`) with a few columns more, made by `annotate`:
 
-    images     + num_captions        how many captions the image has
-               + problem             what decoding the file found (`components.data.inspect`); missing when all is well
-    captions   + split               that of the caption's image; missing when there is no such image
+    problem, detail   what reading or decoding found (`components.data.ingest`); missing when all is well
+    num_captions      of an image
+    split             of a caption's image; missing when there is no such image
+    key               a caption as a reader sees it: Unicode normal form, lower case, single spaces
+    words             of a caption
 
-A fault is named by the check that found it; `RULES` says for each why it matters and what to do.
+A fault is named by the check that found it.
 """
 
-import re
-import unicodedata
-from collections.abc import Callable
-from typing import NamedTuple
-
 import pandas as pd
-import pandera.pandas as pa
+from pandera.pandas import Column, DataFrameSchema
 
+from components.data import rules
+from components.data.rules import filled, found, rule, without
 from components.data.tables import SPLITS
 
 MAX_CHARACTERS = 1000
-MAX_WORDS = 200
+MAX_WORDS = 100
+MAX_CAPTIONS = 100  # of one image
 
-CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
-"""Control characters and direction marks; tabs and line feeds are only white space."""
+FILE_PROBLEMS = [
+    found(
+        "image-outside",
+        "the path leaves the image folder",
+        "copy the file into data.images, name it relative to that",
+    ),
+    found("image-missing", "there is no such file", "restore the file or delete the row"),
+    found("image-unreadable", "it cannot be decoded completely", "restore the file or delete the row"),
+    found("image-too-large", "decoding it would exhaust the memory", "scale it down"),
+    found("image-too-small", "nothing can be recognised in it", "find the original or delete the row"),
+    found("image-aspect", "nothing would be left after the square crop", "crop it or delete the row"),
+    found("image-mode", "its pixels do not become RGB without guessing their range", "save it as 8-bit RGB"),
+]
 
-MOJIBAKE = "\ufffd|Ã[\x80-\xbf¡-¿ƒ…†‡ˆ‰Š‹ŒŽ™š›œžŸ]|â€|Â[ -¿]|ï»¿"
-"""UTF-8 read as Latin-1 or Windows-1252, or bytes that could not be read at all."""
-
-
-class Rule(NamedTuple):
-    """Why a check is made, and what to do about a fault."""
-
-    reason: str
-    advice: str
-
-
-RULES: dict[str, Rule] = {
-    "column_in_dataframe": Rule("a column is missing", "name it in the source, or write the table anew"),
-    "dtype": Rule("a column has values of the wrong type", "write the table anew"),
-}
-
-
-def rule(name: str, check: Callable, reason: str, advice: str) -> pa.Check:
-    """A check called `name` over a whole column or table; missing values are given to it like all others."""
-    RULES[name] = Rule(reason, advice)
-    return pa.Check(check, error=name, ignore_na=False)
-
-
-def present(values: pd.Series) -> pd.Series:
-    """Neither missing nor white space."""
-    return values.notna() & (values.astype("str").str.strip() != "")
-
-
-def relative(paths: pd.Series) -> pd.Series:
-    """Paths that stay below the folder that they are relative to, on every system."""
-    outside = paths.astype("str").str.contains(
-        r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\x00", regex=True
-    )
-    return ~outside.fillna(False).astype(bool)
-
-
-def without(pattern: str) -> Callable[[pd.Series], pd.Series]:
-    """A check that no value contains the regular expression `pattern`."""
-    compiled = re.compile(pattern)
-    return lambda values: ~values.fillna("").astype("str").map(lambda text: compiled.search(text) is not None)
-
-
-def legible(captions: pd.Series) -> pd.Series:
-    """Captions with a letter or digit left after Unicode normalisation."""
-    return captions.fillna("").astype("str").map(_has_letter)
-
-
-def _has_letter(caption: str) -> bool:
-    return any(character.isalnum() for character in unicodedata.normalize("NFKC", caption))
-
-
-def in_one_split(key: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """A check that no value of `key` stands in two splits.
-
-    Faulty are the rows of training if val or test has the value, and those of val if test has it: what is
-    reported on stays as it is, and what is learned from gives way.
-    """
-
-    def check(frame: pd.DataFrame) -> pd.Series:
-        rank = frame["split"].map({split: rank for rank, split in enumerate(SPLITS)})
-        best = rank.groupby(frame[key]).transform("max")
-        return ~(rank < best)
-
-    return check
-
-
-IMAGES = pa.DataFrameSchema(
+IMAGES = DataFrameSchema(
     {
-        "image_id": pa.Column(
+        "image_id": Column(
             str,
             [
+                rule("image-id-missing", filled, "captions refer to images by id", "give the image an id"),
                 rule(
-                    "image-id-missing",
-                    present,
-                    "captions refer to images by id",
-                    "give every image an image_id",
-                ),
-                rule(
-                    "image-id-twice",
-                    lambda ids: ~ids.duplicated(),
-                    "a caption could belong to either image",
-                    "rename or delete one of the two",
+                    "image-twice",
+                    lambda ids: ~ids.duplicated() | ids.isna(),
+                    "the image would count double",
+                    "delete the row; the first one stays",
                 ),
             ],
             nullable=True,
         ),
-        "file_name": pa.Column(
+        "file_name": Column(
             str,
-            [
-                rule("file-name-missing", present, "there is no picture to open", "fill in the file name"),
-                rule(
-                    "file-name-outside",
-                    relative,
-                    "the path leaves the image folder, and with it the reach of the data version",
-                    "move the picture into the image folder and name it relative to that",
-                ),
-            ],
+            rule("file-name-missing", filled, "there is no picture to open", "fill in the file name"),
             nullable=True,
         ),
-        "split": pa.Column(
+        "split": Column(
             str,
             [
+                rule(
+                    "split-missing",
+                    filled,
+                    "other images have a split, so it is unclear where this one belongs",
+                    "fill it in, or set data.splits: hash",
+                ),
                 rule(
                     "split-unknown",
-                    lambda splits: splits.isin(SPLITS),
+                    lambda splits: splits.isin(SPLITS) | ~filled(splits),
                     "the image would silently be left out",
-                    f"use one of {', '.join(SPLITS)}",
+                    f"use one of {', '.join(SPLITS)}, or set data.splits: hash",
                 ),
                 rule(
                     "split-empty",
                     lambda splits: set(SPLITS) <= set(splits),
                     "training needs train, choosing the checkpoint val, reporting test",
-                    "give at least one image to each of train, val and test",
+                    "give images to each of train, val and test, or set data.splits: hash",
                 ),
             ],
             nullable=True,
         ),
-        "problem": pa.Column(
-            str,
-            [
-                rule(
-                    "image-unreadable",
-                    lambda problems: problems.isna(),
-                    "a picture that cannot be decoded would stop the training or be learned as noise",
-                    "restore the file or delete its row",
-                )
-            ],
-            nullable=True,
-            required=False,
-        ),
-        "num_captions": pa.Column(
+        "problem": Column(str, FILE_PROBLEMS, nullable=True),
+        "num_captions": Column(
             int,
             [
                 rule(
                     "image-without-caption",
                     lambda numbers: numbers > 0,
-                    "there is nothing to learn from it, and no reference to score against",
+                    "there is nothing to learn from it and no reference to score against",
                     "write a caption or delete the row",
-                )
+                ),
+                rule(
+                    "image-with-too-many-captions",
+                    lambda numbers: numbers <= MAX_CAPTIONS,
+                    f"more than {MAX_CAPTIONS} captions: ids of different images fell together",
+                    "look at the ids",
+                ),
             ],
         ),
     },
     checks=[
         rule(
+            "image-id-ambiguous",
+            rules.ambiguous_ids,
+            "one id stands for different files, so its captions could belong to either",
+            "give each file its own id",
+        ),
+        rule(
             "leak-by-image",
-            in_one_split("sha256"),
-            "the same picture in training and in test makes the score worthless",
-            "keep it in one split; quarantine removes it from the split that is trained on",
-        )
+            rules.in_one_split("sha256"),
+            "the same picture is also in a split that is reported on: the score would be worthless",
+            "keep it there only",
+        ),
     ],
     name="images",
 )
 
-CAPTIONS = pa.DataFrameSchema(
+CAPTIONS = DataFrameSchema(
     {
-        "caption_id": pa.Column(
-            int,
-            rule(
-                "caption-id-twice",
-                lambda ids: ~ids.duplicated(),
-                "a fault report could mean either caption",
-                "number the captions through",
-            ),
+        "problem": Column(
+            str,
+            [
+                found("caption-missing", "there is no caption in the row", "write it or delete the row"),
+                found(
+                    "caption-not-text", "a number, list or object stands where text is needed", "write text"
+                ),
+                found("caption-surrogates", "half a character: UTF-16 cut in two", "read the original anew"),
+            ],
+            nullable=True,
         ),
-        "caption": pa.Column(
+        "caption": Column(
             str,
             [
                 rule(
                     "caption-empty",
-                    present,
+                    lambda captions: captions.isna() | filled(captions),
                     "the model would learn to say nothing",
                     "write it or delete the row",
                 ),
                 rule(
-                    "caption-illegible",
-                    legible,
-                    "no letter or digit is left after Unicode normalisation (NFKC)",
-                    "write words or delete the row",
+                    "caption-control-characters",
+                    without(rules.CONTROL),
+                    "scorers take some of them for line ends and shift all later captions",
+                    "remove them",
                 ),
                 rule(
-                    "caption-control-characters",
-                    without(CONTROL),
-                    "the METEOR and CIDEr tokenizer takes them for line ends and shifts all later captions",
+                    "caption-invisible-characters",
+                    without(rules.INVISIBLE),
+                    "tokens that nobody sees are learned and never match a reference",
                     "remove them",
                 ),
                 rule(
                     "caption-mojibake",
-                    without(MOJIBAKE),
-                    "text was decoded with the wrong encoding ('cafÃ©' for 'café')",
-                    "read the original as UTF-8 again",
+                    without(rules.MOJIBAKE),
+                    "it was decoded with the wrong encoding ('cafÃ©' for 'café')",
+                    "read the original as UTF-8",
+                ),
+                rule(
+                    "caption-markup",
+                    without(rules.MARKUP, hint="[<&/]|www"),
+                    "a tag, an entity or an address of a web page would be learned",
+                    "remove it",
                 ),
                 rule(
                     "caption-too-long",
                     lambda captions: captions.fillna("").str.len() <= MAX_CHARACTERS,
-                    "one such caption pads its whole batch, up to running out of memory",
-                    f"shorten it to {MAX_CHARACTERS} characters, or take it for what it is: not a caption",
+                    f"more than {MAX_CHARACTERS} characters: the whole batch is padded to that",
+                    "shorten it or delete the row",
                 ),
             ],
             nullable=True,
+        ),
+        "key": Column(
+            str,
+            rule(
+                "caption-illegible",
+                rules.legible,
+                "no letter or digit is left after Unicode normalisation (NFKC)",
+                "write words or delete the row",
+            ),
+        ),
+        "words": Column(
+            int,
+            rule(
+                "caption-too-many-words",
+                lambda words: words <= MAX_WORDS,
+                f"more than {MAX_WORDS} words, each at least one token: the end would be cut off",
+                "shorten it or delete the row",
+            ),
         ),
     },
     checks=[
         rule(
             "caption-of-unknown-image",
-            lambda captions: captions["split"].notna(),
-            "no image has this image_id",
-            "add the image to the table of images, or delete the caption",
+            lambda captions: captions["known"],
+            "no image has this id",
+            "add the image or delete the caption",
         ),
         rule(
             "caption-twice",
-            lambda captions: ~captions.duplicated(["image_id", "caption"]),
-            "the same caption twice on one image counts double in training and in the scores",
-            "delete one",
+            lambda captions: ~captions.duplicated(["image_id", "key"]) | (captions["key"] == ""),
+            "the same caption on the same image would count double",
+            "delete the row; the first one stays",
         ),
         rule(
             "leak-by-caption",
-            in_one_split("caption"),
-            "a test sentence that was learned word for word is no test",
-            "delete it from one split; quarantine removes it from the split that is trained on",
+            rules.in_one_split("key"),
+            "the same sentence is also in a split that is reported on: learned by heart, it would be no test",
+            "keep it there only",
         ),
     ],
     name="captions",
@@ -251,8 +215,18 @@ CAPTIONS = pa.DataFrameSchema(
 
 
 def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables with the derived columns that the schemas look at."""
+    """The canonical tables with the columns that the schemas look at besides."""
+    nothing = {"problem": pd.Series(dtype="str"), "detail": pd.Series(dtype="str")}
+    images = images.assign(**{name: column for name, column in nothing.items() if name not in images})
+    captions = captions.assign(**{name: column for name, column in nothing.items() if name not in captions})
     counts = captions["image_id"].value_counts()
+    split_of = images.dropna(subset="image_id").drop_duplicates("image_id").set_index("image_id")["split"]
+    keys = rules.normal_forms(captions["caption"])
     images = images.assign(num_captions=images["image_id"].map(counts).fillna(0).astype("int64"))
-    split_of = images.drop_duplicates("image_id").set_index("image_id")["split"]
-    return images, captions.assign(split=captions["image_id"].map(split_of))
+    captions = captions.assign(
+        split=captions["image_id"].map(split_of).astype("str"),
+        known=captions["image_id"].isin(split_of.index),
+        key=keys,
+        words=keys.str.count(" ").astype("int64") + 1,
+    )
+    return images, captions

@@ -1,6 +1,6 @@
 """The canonical form of a data set: two Parquet tables and a folder of pictures.
 
-    images/            picture files
+    images/            picture files; of a clip, a folder with its frames
     images.parquet     image_id, file_name (relative to images/), split, width, height, sha256, ...
     captions.parquet   caption_id, image_id, caption; several rows an image
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from components.data.pictures import Problem, load_rgb
 from components.errors import UserError
 from components.files import atomic_path
 
@@ -45,7 +46,7 @@ class Tables:
         return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
 
     def sample(self, count: int, seed: int) -> "Tables":
-        """`count` images drawn at random (all, if there are fewer), in the order of the table, with their captions."""
+        """`count` images at random (all if there are fewer), in the table's order, with their captions."""
         images = self.images.sample(min(count, len(self.images)), random_state=seed).sort_index()
         captions = self.captions[self.captions["image_id"].isin(images["image_id"])]
         return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
@@ -73,19 +74,29 @@ class Tables:
         return dict(zip(self.images["image_id"], self.images["file_name"], strict=True))
 
     def open_image(self, image_id: str) -> Image.Image:
-        """One picture, completely decoded, as RGB.
+        """One picture, completely decoded, as RGB; of a clip, the frame in its middle.
 
         Raises:
             UserError: no such image_id, or the file is missing or damaged; names the image and the file.
         """
+        frames = self.frame_paths(image_id)
+        return self._open(image_id, frames[len(frames) // 2])
+
+    def open_frames(self, image_id: str) -> list[Image.Image]:
+        """The frames of a clip in their order, or the one picture, as `open_image`."""
+        return [self._open(image_id, path) for path in self.frame_paths(image_id)]
+
+    def frame_paths(self, image_id: str) -> list[Path]:
+        """The files of a clip's frames in their order, or the one file of a picture."""
         path = self.image_path(image_id)
+        return (sorted(path.iterdir()) or [path]) if path.is_dir() else [path]
+
+    def _open(self, image_id: str, path: Path) -> Image.Image:
         try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = " ".join(str(error).split())
+            return load_rgb(path)
+        except Problem as problem:
             raise UserError(
-                f"{path}: image {image_id!r}: {reason}. Restore it, or make all anew: `dvc repro -f prepare`."
+                f"{path}: image {image_id!r}: {problem.detail}. Restore it, or `dvc repro -f prepare`."
             ) from None
 
 

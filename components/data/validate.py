@@ -1,100 +1,86 @@
 """Check a data set against the schemas and name every fault by file and row."""
 
-from dataclasses import dataclass, field
-
 import pandas as pd
 import pandera.pandas as pa
 
-from components.data.schema import CAPTIONS, IMAGES, RULES, annotate
+from components.data.rules import RULES
+from components.data.schema import CAPTIONS, IMAGES, annotate
 from components.data.tables import Tables
-from components.errors import UserError
 
-FAULT_COLUMNS = ["table", "row", "image_id", "column", "value", "fault", "reason", "advice"]
-SHOWN = 10  # faults in an error message; all of them are in the table
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found: `faults` has one row a fault, with `FAULT_COLUMNS`."""
-
-    tables: Tables
-    faults: pd.DataFrame = field(repr=False)
-
-    @property
-    def valid(self) -> bool:
-        """No fault at all?"""
-        return self.faults.empty
-
-    def raise_if_faulty(self) -> None:
-        """Raise a `UserError` that names the first faults, one a line."""
-        if not self.valid:
-            raise UserError(describe(self.faults, self.tables))
+FAULT_COLUMNS = ["table", "index", "row", "image_id", "column", "value", "fault", "reason", "advice"]
+SHOWN = 10  # faults in a message
 
 
-def validate(tables: Tables) -> Report:
-    """Run all checks over both tables and collect every fault; pictures are not decoded here."""
+def validate(tables: Tables) -> pd.DataFrame:
+    """Run every check over both tables: one row a fault, with `FAULT_COLUMNS`; empty if there is none.
+
+    `index` is the row's label in the table (missing for faults of a whole table), `row` where the source
+    has it. Files are judged by the columns `problem` and `detail` that `ingest_all` made; nothing is
+    decoded here.
+    """
     images, captions = annotate(tables.images, tables.captions)
-    if "problem" not in images:
-        present = {
-            str(path.relative_to(root)) for root in [tables.folder / "images"] for path in root.rglob("*")
-        }
-        missing = ~images["file_name"].isin(present)
-        images = images.assign(problem=pd.Series("no such file", images.index, dtype="str").where(missing))
-    faults = [_check(IMAGES, images), _check(CAPTIONS, captions)]
-    return Report(tables, pd.concat(faults, ignore_index=True))
+    faults = [_check(IMAGES, images, "file_name"), _check(CAPTIONS, captions, "caption")]
+    return pd.concat(faults, ignore_index=True)
 
 
-def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
+def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, shown: str) -> pd.DataFrame:
+    """The faults of one table; `shown` is the column whose value says most about a row."""
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
-        return _faults(schema.name, frame, error.failure_cases)
+        for fault in error.schema_errors:
+            if fault.reason_code is pa.errors.SchemaErrorReason.CHECK_ERROR:
+                raise fault from error  # the check itself broke: a bug of ours, not a fault of the data
+        return _faults(schema.name, frame, error.failure_cases, shown)
     return pd.DataFrame(columns=FAULT_COLUMNS)
 
 
-def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame, shown: str) -> pd.DataFrame:
     """pandera's failure cases as rows of `FAULT_COLUMNS`.
 
-    A check over several columns fails once for every column; one row of those is kept, with the table's last column
-    of text (the file, the caption) as its value.
+    A check over several columns fails once for every column: one of those is kept, with the value of `shown`.
     """
-    cases = cases.assign(
-        check=cases["check"].where(~cases["check"].astype("str").str.startswith("dtype"), "dtype")
-    )
-    whole_row = cases["schema_context"] == "DataFrameSchema"
-    cases = pd.concat([cases[~whole_row], cases[whole_row].drop_duplicates(["check", "index"])])
-    rows = cases["index"].astype("Int64")
-    known = rows.notna()
-    shown = "file_name" if table == "images" else "caption"
-    faults = pd.DataFrame(
-        {"table": table, "row": rows, "column": cases["column"], "value": cases["failure_case"]}
-    )
-    faults["image_id"] = pd.Series(pd.NA, faults.index, dtype="str")
-    faults.loc[known, "image_id"] = frame.loc[rows[known], "image_id"].to_numpy()
-    across = known & (cases["schema_context"] == "DataFrameSchema")
-    faults.loc[across, "value"] = frame.loc[rows[across], shown].to_numpy()
-    faults.loc[across, "column"] = shown
-    faults["fault"] = cases["check"]
-    faults["reason"] = [RULES[check].reason for check in cases["check"]]
-    faults["advice"] = [RULES[check].advice for check in cases["check"]]
-    return faults[FAULT_COLUMNS].sort_values(["row", "fault"], na_position="first", ignore_index=True)
+    names = cases["check"].astype("str")
+    cases = cases.assign(check=names.where(names.isin(list(RULES)), "dtype"))
+    wide = (cases["schema_context"] == "DataFrameSchema") & cases["index"].notna()
+    cases = pd.concat([cases[~wide], cases[wide].drop_duplicates(["check", "index"]).assign(column=shown)])
+    faults = cases[["column", "check", "failure_case", "index"]].reset_index(drop=True)
+    faults = faults.rename(columns={"check": "fault", "failure_case": "value"})
+    faults["index"] = faults["index"].astype("Int64")
+    rows = faults["index"].dropna()
+    for column in ("row", "image_id"):
+        faults[column] = frame[column].reindex(rows).set_axis(rows.index) if column in frame else pd.NA
+    _fill_values(faults, frame, rows, shown)
+    faults["table"] = table
+    faults["reason"] = [RULES[fault].reason for fault in faults["fault"]]
+    faults["advice"] = [RULES[fault].advice for fault in faults["fault"]]
+    return faults[FAULT_COLUMNS].sort_values(["index", "fault"], na_position="first", ignore_index=True)
 
 
-def describe(faults: pd.DataFrame, tables: Tables) -> str:
-    """The first faults, one a line, and how many of each kind there are."""
-    lines = [f"{len(faults)} faults in {tables.folder}:"]
-    for fault in faults.head(SHOWN).itertuples():
-        where = f"{fault.table}.parquet" + ("" if pd.isna(fault.row) else f", row {fault.row}")
-        image = "" if pd.isna(fault.image_id) else f", image {fault.image_id!r}"
-        lines.append(
-            f"  {where}{image}: {fault.fault}: {_shorten(fault.value)}: {fault.reason}; {fault.advice}."
-        )
-    if len(faults) > SHOWN:
-        counts = ", ".join(f"{name} {number}" for name, number in faults["fault"].value_counts().items())
-        lines.append(f"  ... and {len(faults) - SHOWN} more. By kind: {counts}.")
-    return "\n".join(lines)
+def _fill_values(faults: pd.DataFrame, frame: pd.DataFrame, rows: pd.Series, shown: str) -> None:
+    """What to show of a fault: what decoding said, or `shown`, or pandera's value of a whole table."""
+    details = frame["detail"].reindex(rows).set_axis(rows.index)
+    values = frame[shown].reindex(rows).set_axis(rows.index)
+    of_file = faults["column"] == "problem"
+    text = faults["value"].astype("str").where(faults["index"].isna(), values.reindex(faults.index))
+    faults["value"] = text.where(~of_file, details.reindex(faults.index))
+
+
+def describe(faults: pd.DataFrame, more: str) -> str:
+    """The first fault of each kind, and how many there are; `more` says where all of them are."""
+    lines = [f"{len(faults)} faults in the data:"]
+    for fault in faults.drop_duplicates("fault").head(SHOWN).itertuples():
+        where = "" if pd.isna(fault.row) else f"{fault.row}: "
+        lines.append(f"  {where}{fault.fault}: {_shorten(fault.value)}: {fault.reason}; {fault.advice}.")
+    counts = ", ".join(f"{name} {number}" for name, number in count(faults).items())
+    return "\n".join([*lines, f"By kind: {counts}.", more])
+
+
+def count(faults: pd.DataFrame) -> dict[str, int]:
+    """Fault -> how often, most frequent first."""
+    return {str(name): int(number) for name, number in faults["fault"].value_counts().items()}
 
 
 def _shorten(value: object, length: int = 60) -> str:
-    text = repr(value)
+    text = "missing" if pd.isna(value) else repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."

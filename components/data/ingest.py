@@ -1,0 +1,106 @@
+"""Bring the pictures of a source into the data set's own folder: decode each completely, hash it, copy it.
+
+All processor cores work; nothing is believed that was not decoded.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
+from rich.progress import track
+
+from components.data.pictures import Problem, load_rgb
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file turned out to be."""
+
+    width: int
+    height: int
+    sha256: str
+    num_frames: int = 1
+
+
+Ingest = Callable[[Path, Path], Found]
+"""(file of the source, file or folder to be written) -> what it is; raises Problem."""
+
+
+def ingest_picture(file: Path, target: Path) -> Found:
+    """Decode the picture `file` completely and copy its bytes, unchanged, to `target`.
+
+    Raises:
+        Problem: it is damaged, or of a size or mode that nobody meant.
+    """
+    data = file.read_bytes()
+    if not data:
+        raise Problem("image-unreadable", "an empty file")
+    width, height = load_rgb(io.BytesIO(data)).size
+    if file != target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return Found(width, height, hashlib.sha256(data).hexdigest())
+
+
+def inside(root: Path, name: str) -> Path:
+    """The file `name` below `root`.
+
+    Raises:
+        Problem: `name`, or what it links to, lies elsewhere, or there is no such file.
+    """
+    for path in (PurePosixPath(name), PureWindowsPath(name)):
+        if path.is_absolute() or ".." in path.parts or "\x00" in name:
+            raise Problem("image-outside", name)
+    file = root / name
+    try:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise Problem("image-outside", f"{name} links to {file.resolve()}")
+        if not file.is_file():
+            raise Problem("image-missing", "a folder" if file.is_dir() else f"no file {file}")
+    except OSError as error:  # a name that the file system cannot have
+        raise Problem("image-missing", error.strerror or str(error)) from None
+    return file
+
+
+def ingest_all(
+    names: Sequence[str | None], root: Path, target: Path, ingest: Ingest = ingest_picture
+) -> pd.DataFrame:
+    """Ingest every file of `names` from `root` into `target`, a file named twice only once.
+
+    Returns:
+        One row a name: width, height, sha256, num_frames; or the name of a fault as `problem` and its
+        `detail`.
+    """
+    distinct = list(dict.fromkeys(name for name in names if isinstance(name, str) and name.strip()))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        work = pool.map(lambda name: _try(name, root, target, ingest), distinct)
+        found = dict(zip(distinct, _with_progress(work, len(distinct)), strict=True))
+    rows = [found.get(name, {}) if isinstance(name, str) else {} for name in names]
+    return pd.DataFrame(
+        rows, columns=["width", "height", "sha256", "num_frames", "problem", "detail"]
+    ).astype(
+        {
+            "width": "Int64",
+            "height": "Int64",
+            "num_frames": "Int64",
+            "sha256": "str",
+            "problem": "str",
+            "detail": "str",
+        }
+    )
+
+
+def _try(name: str, root: Path, target: Path, ingest: Ingest) -> dict[str, object]:
+    try:
+        return vars(ingest(inside(root, name), target / name))
+    except Problem as problem:
+        return {"problem": problem.fault, "detail": problem.detail}
+
+
+def _with_progress(work: Iterable, total: int) -> Iterable:
+    return track(work, description="decoding pictures", total=total, transient=True)

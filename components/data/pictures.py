@@ -1,0 +1,69 @@
+"""Opening one picture file, whatever a camera or a web site made of it."""
+
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 64_000_000  # decoded, this is 192 MB: more than any photograph, less than a decompression bomb
+MIN_SIDE = 8
+MAX_ASPECT = 20
+MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+"""Pixel modes that become RGB without guessing a range (32-bit and 16-bit grey do not)."""
+
+
+class Problem(Exception):
+    """Why a picture or clip cannot be used: a check of `components.data.schema`, and what was found."""
+
+    def __init__(self, fault: str, detail: str):
+        super().__init__(f"{fault}: {detail}")
+        self.fault, self.detail = fault, detail
+
+
+def load_rgb(file: str | Path | BinaryIO) -> Image.Image:
+    """The picture as RGB: turned as EXIF says, transparency over white, first frame of an animation.
+
+    Raises:
+        Problem: damaged, no picture, or of a size or mode that nobody meant.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
+            warnings.simplefilter("ignore", UserWarning)  # oddities of metadata that do not touch the pixels
+            image = Image.open(file)
+        _check(image)
+        with image:
+            image.load()
+            return _over_white(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise Problem("image-unreadable", "not a picture of a known format") from None
+    except Image.DecompressionBombError as error:
+        raise Problem("image-too-large", _words(error)) from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
+        raise Problem("image-unreadable", _words(error)) from None
+
+
+def _check(image: Image.Image) -> None:
+    """Refuse by the header alone, before any pixel is decoded."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Problem("image-too-large", f"{width} x {height} pixels")
+    if min(width, height) < MIN_SIDE:
+        raise Problem("image-too-small", f"{width} x {height} pixels")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise Problem("image-aspect", f"{width} x {height} pixels")
+    if image.mode not in MODES:
+        raise Problem("image-mode", f"mode {image.mode}")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

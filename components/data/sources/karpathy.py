@@ -1,0 +1,43 @@
+"""`karpathy`: dataset_coco.json, dataset_flickr8k.json, dataset_flickr30k.json of Karpathy and Fei-Fei 2015.
+
+    {"images": [{"filepath": "val2014", "filename": "a.jpg", "imgid": 0, "split": "restval",
+                 "sentences": [{"raw": "a dog", "sentid": 3}, ...]}, ...], "dataset": "coco"}
+
+`restval` is folded into train, as every published result does.
+"""
+
+from pathlib import Path
+
+from components.data.sources.base import Raw, Source, raw_tables
+from components.data.sources.coco import entries, read_json
+
+
+class Karpathy(Source):
+    """Reads `data.annotations` (the file) and `data.images` (default: the folder that the file lies in)."""
+
+    name = "karpathy"
+
+    def read(self, workdir: Path) -> Raw:
+        """Images with the raw sentences that stand in them."""
+        images, captions = [], []
+        files = self.annotation_files()
+        for file, split in files.items():
+            for number, image in enumerate(entries(file, read_json(file), "images")):
+                row = f"{file.name}: images[{number}]"
+                image_id = image.get("cocoid", image.get("imgid"))
+                images.append(
+                    {
+                        "image_id": image_id,
+                        "file": "/".join(filter(None, (image.get("filepath"), image.get("filename"))))
+                        or None,
+                        "split": split
+                        or ("train" if image.get("split") == "restval" else image.get("split")),
+                        "row": row,
+                    }
+                )
+                for position, sentence in enumerate(image.get("sentences") or []):
+                    text = sentence.get("raw") if isinstance(sentence, dict) else sentence
+                    captions.append(
+                        {"image_id": image_id, "caption": text, "row": f"{row}.sentences[{position}]"}
+                    )
+        return raw_tables(images, captions, self.image_folder(next(iter(files)).parent))
