@@ -40,11 +40,13 @@ def test_only_the_bridge_has_gradients():
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == (name in bridge)
         assert parameter.grad is None or name in bridge
-    assert {id(p) for p in model.parameters() if p.requires_grad} == {id(p) for p in model.bridge_parameters()}
+    assert {id(p) for p in model.parameters() if p.requires_grad} == {
+        id(p) for p in model.bridge_parameters()
+    }
 
 
 def test_closed_gates_give_the_plain_language_model_s_output():
-    """At step 0 a gated block is the identity, bit by bit: only the prefix tells this model from plain GPT-2."""
+    """At step 0 a gated block is the identity, bit by bit: plain GPT-2 after the same prefix."""
     model = tiny_model(gates=0.0)
     ids = captions(2, 8)
     embeddings = model.get_input_embeddings()(ids)
@@ -52,7 +54,9 @@ def test_closed_gates_give_the_plain_language_model_s_output():
         output = model(pixel_values=images(2), input_ids=ids)
         plain = tiny_model(gates=0.0, resampler=False).text_generator.lm
         blocks = zip(plain.transformer.h, model.text_generator.lm.transformer.h, strict=True)
-        plain.load_state_dict({k: v for k, v in model.text_generator.lm.state_dict().items() if "gated" not in k})
+        plain.load_state_dict(
+            {k: v for k, v in model.text_generator.lm.state_dict().items() if "gated" not in k}
+        )
         assert all(type(p) is not type(g) for p, g in blocks)
         expected = plain(inputs_embeds=torch.cat((output.prefix, embeddings), dim=1)).logits
     assert torch.equal(output.logits, expected)
@@ -88,7 +92,7 @@ def test_gates_are_reported_by_block():
 
 
 def test_frozen_means_eval_too():
-    """Without tower_dropout, training mode reaches the bridge alone; with it, the towers' dropout is active."""
+    """Without tower_dropout, training mode reaches the bridge alone."""
     model = tiny_model(dropout=0.5).train()
     learning = {id(module) for part in model.bridge_modules() for module in part.modules()}
     for module in list(model.vision_encoder.modules()) + list(model.text_generator.lm.modules()):

@@ -77,7 +77,7 @@ def test_keys_and_values_are_computed_once_an_image_and_never_copied(model):
 
 
 def test_beams_laid_out_as_queries_equal_copied_keys_and_values(model):
-    """[R x L] rows folded into their image's queries = the plain way, with each image repeated for its rows."""
+    """Rows folded into their image's queries = the plain way, each image repeated for its rows."""
     block = model.text_generator.gated[0]
     states = torch.randn(6, 5, 32)
     keys, values = block.attention.key_values(torch.randn(2, 4, 32))
@@ -129,7 +129,7 @@ def test_the_padding_side_of_a_prompt_does_not_matter(model):
 
 
 def test_the_padding_side_of_captions_does_not_matter(model):
-    """Loss and the logits that predict each token are the same with padding on the left, on the right, or none."""
+    """Loss and logits of each token are the same with padding on the left, on the right, or none."""
     ids, pictures = captions(1, 6), images(1, frames=2)
     pad = torch.zeros(1, 3, dtype=torch.long)
     nothing, ones = pad - 100, torch.ones_like(ids)

@@ -36,7 +36,7 @@ def test_parameters_are_as_many(run):
 
 
 def test_loss_and_gradient_agree(run):
-    """The reference ignores every token 0, so the labels here do too. With padded frames its loss is wrong."""
+    """The reference ignores every token 0, so the labels here do too."""
     if not run.full.all():
         pytest.skip("the reference lets padded frames leak into this loss")
     labels = run["in/tokens"].masked_fill(run["in/tokens"] == 0, -100)

@@ -37,7 +37,7 @@ class BridgeMixin:
         return set(self.state_dict()) - set(self.bridge_state_dict())
 
     def gates(self) -> dict[str, float]:
-        """tanh(alpha) of every gate, 0 = closed: `attention.0`, `feed_forward.0`, ... by block of the decoder."""
+        """tanh(alpha) of every gate, 0 = closed: `attention.0`, `feed_forward.0`, ... by decoder block."""
         opened = {}
         for layer, block in self.text_generator.gated.items():
             opened[f"attention.{layer}"] = block.attention_gate.detach().tanh().item()

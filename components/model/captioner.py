@@ -1,6 +1,7 @@
 """The captioner: frozen vision tower, mapper, resampler, frozen language model with gated cross-attention.
 
-Shapes: B clips, F frames (1 for pictures), C x H x W an image, N visual tokens a frame, Dv and Dt widths of the towers,
+Shapes: B clips, F frames (1 for pictures), C x H x W an image, N visual tokens a frame, Dv and Dt widths of
+    the towers,
 M visual tokens a clip, P prefix positions, R = B * (captions an image) rows of text, L tokens, V vocabulary.
 """
 
@@ -28,7 +29,8 @@ from components.model.vision import VisionEncoder
 class CaptionModel(
     Captioning, CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedModel, GenerationMixin
 ):
-    """Two frozen towers joined by a learned bridge (Mokady et al. 2021; Alayrac et al. 2022; Jaegle et al. 2021).
+    """Two frozen towers joined by a learned bridge (Mokady et al. 2021; Alayrac et al. 2022; Jaegle et al.
+    2021).
 
     features = vision tower(images)                      frozen     [B x F x N x Dv]
     prefix = mapper(features)                            learned    [B x P x Dt]
@@ -67,7 +69,7 @@ class CaptionModel(
         self.train(self.training)
 
     def init_weights(self) -> None:
-        """Only tie: each tower has initialised itself or brought its weights, the bridge starts as torch does."""
+        """Only tie: towers initialise themselves or bring weights, the bridge starts as torch does."""
         self.tie_weights()
 
     def get_input_embeddings(self) -> torch.nn.Module:
@@ -151,10 +153,12 @@ class CaptionModel(
             use_cache: return a cache (not with labels)
             output_attentions: return what the gated blocks and the resampler attended to
             skip_logits: return the loss alone and spare memory. Default: in training, if labels are given.
-            num_items_in_batch: divide the summed loss by this instead of the number of labels (gradient accumulation)
+            num_items_in_batch: divide the summed loss by this instead of the number of labels (gradient
+                accumulation)
 
         Returns:
-            loss, logits [R x P+L x V] of which row P-1+i predicts token i, prefix, visual_tokens, vision_features, cache
+            loss, logits [R x P+L x V] of which row P-1+i predicts token i, prefix, visual_tokens,
+            vision_features, cache
 
         Raises:
             UserError: inputs that do not fit each other or the model, named.
@@ -180,7 +184,7 @@ class CaptionModel(
         cache: Cache | None,
         output_attentions: bool,
     ) -> CaptionOutput:
-        """Logits of text that goes on from what the cache holds; padding stays where it is, a mask hides it."""
+        """Logits of text that continues what the cache holds; padding stays in place, a mask hides it."""
         weights = [] if output_attentions else None
         hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, True, weights)
         cache.context = context
@@ -241,7 +245,8 @@ def _output(context: VisualContext, weights: list[Tensor] | None, **fields: Any)
 def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
     """Cross-entropy [R x L x V], [R x L] -> scalar, over the labels that are not -100 and over nothing else.
 
-    `num_items` divides the sum instead of the count: over micro-batches the loss then weighs each token alike.
+    `num_items` divides the sum instead of the count: over micro-batches the loss then weighs each token
+    alike.
     """
     logits, labels = logits.flatten(0, 1).float(), labels.flatten()
     if num_items is None:

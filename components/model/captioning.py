@@ -28,7 +28,7 @@ class AttentionMaps:
     resampler: tuple[Tensor, ...]
 
     def grids(self) -> Tensor:
-        """`words` on the patches of each frame: [R x L x F x rows x columns]. CLIP's class token is left out."""
+        """`words` on the patches of each frame: [R x L x F x rows x columns], without CLIP's class token."""
         tokens = self.words.shape[-1]
         side = int(tokens**0.5)
         return self.words[..., tokens - side * side :].unflatten(-1, (side, side))
@@ -66,9 +66,10 @@ class Captioning:
     ) -> AttentionMaps:
         """Cross-attention of each word over the visual tokens, through the resampler.
 
-        Words attend to latents, latents to visual tokens. The resampler's layers are composed by attention rollout
-        (Abnar & Zuidema 2020): a latent keeps half of what it has gathered (the residual) and takes half from what it
-        attends to. Heads are averaged; gated blocks are weighted by how far their gate is open.
+        Words attend to latents, latents to visual tokens. The resampler's layers are composed by attention
+        rollout (Abnar & Zuidema 2020): a latent keeps half of what it has gathered (the residual) and takes
+        half from what it attends to. Heads are averaged; gated blocks are weighted by how far their gate is
+        open.
 
         Args:
             input_ids: [R x L] captions, BOS first
@@ -80,7 +81,7 @@ class Captioning:
         """
         if self.resampler is None:
             raise UserError(
-                "this model has no resampler, so its words attend to no visual tokens. Use a variant with one."
+                "this model has no resampler: its words attend to no visual tokens. Use a variant with one."
             )
         output = self(input_ids=input_ids, attention_mask=attention_mask, output_attentions=True, **images)
         frames, tokens = output.vision_features.shape[1:3]
@@ -106,7 +107,7 @@ class Captioning:
 
 
 def rollout(layers: Sequence[Tensor], media: int) -> Tensor:
-    """Share of each visual token in each latent: layers of [B x h x M x media+M] -> [B x M x media], rows sum to 1."""
+    """Share of each visual token in each latent: layers of [B x h x M x media+M] -> [B x M x media]."""
     gathered = torch.zeros_like(layers[0][:, 0, :, :media])
     for weights in layers:
         weights = weights.mean(dim=1)

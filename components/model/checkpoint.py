@@ -1,6 +1,5 @@
 """Saving the bridge, and finding its towers again."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +12,14 @@ from transformers.utils import cached_file
 from components.errors import UserError
 from components.model.configuration import CaptionConfig, check_bridge_fields
 from components.model.processor import CaptionProcessor
-from components.model.towers import fingerprint, load_text, load_vision, text_config_of, vision_config_of
+from components.model.towers import (
+    fingerprint,
+    first_line,
+    load_text,
+    load_vision,
+    text_config_of,
+    vision_config_of,
+)
 
 WEIGHTS = "model.safetensors"
 Source = str | Path
@@ -57,8 +63,8 @@ class CheckpointMixin:
 
         Args:
             save_directory: a folder, made if need be
-            include_towers: save the towers too: the folder then needs nothing else. Always so for a model that was
-                not made from towers, whose random weights nobody could find again.
+            include_towers: save the towers too: the folder then needs nothing else. Always so for a model
+                that was not made from towers, whose random weights nobody could find again.
             kwargs: of `PreTrainedModel.save_pretrained`, such as push_to_hub
         """
         include_towers = include_towers or self.config.towers is None
@@ -69,12 +75,12 @@ class CheckpointMixin:
         try:
             with tempfile.TemporaryDirectory(prefix=".saving.", dir=folder) as scratch:
                 super().save_pretrained(
-                    scratch, **{"repo_id": folder.name, **kwargs} if "push_to_hub" in kwargs else kwargs
+                    scratch, **({"repo_id": folder.name} if kwargs.get("push_to_hub") else {}) | kwargs
                 )
                 if self.processor is not None:
                     self.processor.save_pretrained(scratch)
                 for file in sorted(Path(scratch).iterdir(), key=lambda file: file.suffix == ".json"):
-                    os.replace(file, folder / file.name)
+                    file.replace(folder / file.name)
         finally:
             self._keys_to_ignore_on_save = self.frozen_names()
             self.config.includes_towers = False
@@ -91,8 +97,8 @@ class CheckpointMixin:
             kwargs: of `PreTrainedModel.from_pretrained`; for a bridge alone: dtype
 
         Raises:
-            UserError: no checkpoint there, a tower that differs from the one that the bridge was trained on, or tensors
-                that do not fit.
+            UserError: no checkpoint there, a tower that differs from the one that the bridge was trained on,
+                or tensors that do not fit.
         """
         config = kwargs.pop("config", None) or _config_at(path)
         if config.includes_towers:
@@ -135,7 +141,8 @@ class CheckpointMixin:
             expected, found = saved[tower], model.config.towers[tower]
             if found["sha256"] != expected["sha256"]:
                 raise UserError(
-                    f"{path}: the {tower} tower at '{found['source']}' is not the one that this bridge was trained on: "
+                    f"{path}: the {tower} tower at '{found['source']}' is not the one that this bridge was "
+                    "trained on: "
                     f"SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... (then at "
                     f"'{expected['source']}'). Pass the folder of the right one as {option}=..."
                 )
@@ -155,7 +162,8 @@ def load_bridge(model: CheckpointMixin, tensors: dict[str, Tensor], source: Sour
         found = str(list(tensors[name].shape)) if name in tensors else "no such tensor"
         if expected != found:
             raise UserError(
-                f"{source}: the checkpoint has another shape than the model: '{name}' is {found}, expected {expected}. "
+                f"{source}: the checkpoint has another shape than the model: '{name}' is {found}, expected "
+                f"{expected}. "
                 "Load it with the configuration that it was saved with."
             )
     for name, tensor in own.items():
@@ -166,8 +174,7 @@ def _config_at(path: Source) -> CaptionConfig:
     try:
         return CaptionConfig.from_pretrained(path)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: no captioner is saved there ({reason})") from None
+        raise UserError(f"{path}: no captioner is saved there: {first_line(error)}") from None
 
 
 def _processor_at(path: Source) -> CaptionProcessor | None:

@@ -13,19 +13,23 @@ from components.errors import UserError
 
 @strict
 class CaptionConfig(PreTrainedConfig):
-    """Two frozen towers and the bridge between them; the defaults are the full-size system of the description.
+    """Two frozen towers and the bridge between them; the defaults are the full-size system of the
+    description.
 
     Attributes:
         vision_config: of the image encoder, any tower with `last_hidden_state` over patches (CLIP, SigLIP).
         text_config: of the decoder, any GPT-2.
-        mapper: the network that makes the prefix: `mlp`, `transformer`, or `none` (the pooled features themselves).
+        mapper: the network that makes the prefix: `mlp`, `transformer`, or `none` (the pooled features
+            themselves).
         resampler: perceiver-resampler and gated cross-attention on or off.
         prefix_length: prefix positions a frame.
-        feature_layer: index into the vision tower's hidden states; -1 is `last_hidden_state`, -2 the penultimate.
+        feature_layer: index into the vision tower's hidden states; -1 is `last_hidden_state`, -2 the
+            penultimate.
         dropout: in the bridge.
         tower_dropout: in the frozen towers while training; 0 keeps them in eval mode.
         mapper_dim: hidden width of the MLP mapper.
-        mapper_depth, mapper_heads, mapper_feed_forward: layers, heads and feed-forward width of the Transformer mapper.
+        mapper_depth, mapper_heads, mapper_feed_forward: layers, heads and feed-forward width of the
+            Transformer mapper.
         resampler_depth, resampler_heads, resampler_head_dim, resampler_ff_mult: of the perceiver-resampler.
         num_latents: visual tokens that the resampler makes of a clip.
         num_time_embeds: frames that a clip may have.
@@ -116,6 +120,9 @@ class CaptionConfig(PreTrainedConfig):
             raise UserError(
                 f"feature_layer is {self.feature_layer}. This tower has layers -1 to {-layers - 1}."
             )
+        for name in ("dropout", "tower_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}. It must be at least 0 and below 1.")
         for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}. It must be at least 1.")
@@ -128,7 +135,8 @@ class CaptionConfig(PreTrainedConfig):
 MAPPERS = ("mlp", "transformer", "none")
 POSITIVE = (
     "prefix_length", "mapper_dim", "mapper_depth", "mapper_heads", "mapper_feed_forward",
-    "resampler_depth", "resampler_heads", "resampler_head_dim", "resampler_ff_mult", "num_latents", "num_time_embeds",
+    "resampler_depth", "resampler_heads", "resampler_head_dim", "resampler_ff_mult", 
+    "num_latents", "num_time_embeds",
     "cross_attention_heads", "cross_attention_head_dim", "cross_attention_ff_mult", "cross_attention_every",
 )  # fmt: skip
 BRIDGE_FIELDS = POSITIVE + ("mapper", "resampler", "feature_layer", "dropout", "tower_dropout", "activation")

@@ -14,13 +14,14 @@ from components.model.cross_attention import KeyValues
 class VisualContext:
     """The encoded images of a batch.
 
-    `generate` keeps it in its cache: beams and samples of an image share its entries, and reordering beams, which moves
-    them only within their image, leaves it untouched.
+    `generate` keeps it in its cache: beams and samples of an image share its entries, and reordering beams,
+    which moves them only within their image, leaves it untouched.
 
     Attributes:
         prefix: [B x P x Dt], absent positions first, so that the text always follows a real one.
         prefix_mask: [B x P] True where a position is real; None if all are.
-        key_values: an entry a decoder block, None where it has no gated cross-attention; None without a resampler.
+        key_values: an entry a decoder block, None where it has no gated cross-attention; None without a
+            resampler.
         visual_tokens: [B x M x Dv]; None without a resampler.
         mapped: [B x P x Dt], the prefix as the mapper gave it, frame by frame.
         vision_features: [B x F x N x Dv]

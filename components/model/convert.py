@@ -2,9 +2,9 @@
 
     python -m components.model.convert CHECKPOINT OUT_DIR
 
-CHECKPOINT is what the reference's trainer saves: `{"model_state_dict": ..., "model_cfg": ...}`. Only tensors and plain values
-are read from it; code that the file may hold is not run. OUT_DIR becomes a self-contained model for
-`CaptionModel.from_pretrained`.
+CHECKPOINT is what the reference's trainer saves: `{"model_state_dict": ..., "model_cfg": ...}`. Only tensors
+and plain values are read from it; code that the file may hold is not run. OUT_DIR becomes a self-contained
+model for `CaptionModel.from_pretrained`.
 """
 
 import argparse
@@ -48,8 +48,8 @@ def from_reference(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) 
 
     Args:
         state_dict: with the reference's parameter names
-        config: `{"config": its configuration, "vision": fields of the vision tower, "text": fields of the decoder}`,
-            an entry of the recordings' manifest
+        config: `{"config": its configuration, "vision": fields of the vision tower, "text": fields of the
+            decoder}`, an entry of the recordings' manifest
 
     Raises:
         UserError: tensors that are missing, unknown or of another shape, all named.
@@ -98,7 +98,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     """State dict and configuration from a file of the reference's trainer, without running what it may hold.
 
     Raises:
-        UserError: no such file, no checkpoint, something else than tensors and plain values in it, keys missing.
+        UserError: no such file, no checkpoint, something else than tensors and plain values in it, keys
+            missing.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -107,9 +108,13 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     except pickle.UnpicklingError as error:
         unsafe = re.search(r"GLOBAL (\S+)", str(error))
         held = f"it holds {unsafe[1]}, which could run code" if unsafe else "it is no checkpoint of PyTorch"
-        raise UserError(f"{path}: not loaded: {held}. Save it again with tensors and plain values only.") from None
+        raise UserError(
+            f"{path}: not loaded: {held}. Save it again with tensors and plain values only."
+        ) from None
     except Exception as error:  # a file of another kind fails in the unpickler in any way whatever
-        raise UserError(f"{path}: no checkpoint of PyTorch ({type(error).__name__} while reading it).") from None
+        raise UserError(
+            f"{path}: no checkpoint of PyTorch ({type(error).__name__} while reading it)."
+        ) from None
     for key in ("model_state_dict", "model_cfg"):
         if not isinstance(checkpoint, dict) or key not in checkpoint:
             raise UserError(f"{path}: no '{key}' in it, as the reference's trainer writes.")
@@ -140,7 +145,10 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     learned = model.num_parameters(only_trainable=True)
-    print(f"{options.out_dir}: {model.num_parameters():,} parameters, {learned:,} of them in the bridge; all tensors fit.")
+    print(
+        f"{options.out_dir}: {model.num_parameters():,} parameters, {learned:,} of them in the bridge; "
+        "all tensors fit."
+    )
     vision, text = model.config.vision_config, model.config.text_config
     print(f"heads: {vision.num_attention_heads} (vision), {text.num_attention_heads} (text)")
 

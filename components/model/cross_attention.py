@@ -1,11 +1,12 @@
-"""Gated cross-attention: how a frozen language model is taught to look (Alayrac et al. 2022, section 2.2, figure 4).
+"""Gated cross-attention: how a frozen language model is taught to look (Alayrac et al. 2022, section 2.2,
+figure 4).
 
     y = y + tanh(attention_gate) * attention(q=y, kv=x)
     y = y + tanh(feed_forward_gate) * ffw(y)
     y = y + frozen self-attention and feed-forward of the block
 
-Both alphas start at 0. So at step 0 each gated block is the identity and the model is the frozen language model itself,
-token by token; training opens the gates as far as looking helps.
+Both alphas start at 0. So at step 0 each gated block is the identity and the model is the frozen language
+model itself, token by token; training opens the gates as far as looking helps.
 
 Shapes: B images, R rows (R = B times the beams or captions of an image), L positions, D width of the decoder,
 M visual tokens, Dv their width, h heads, d width of a head.
@@ -23,7 +24,7 @@ from components.model.attention import FeedForward, attend, split_heads
 from components.model.configuration import CaptionConfig
 
 KeyValues = tuple[Tensor, Tensor]
-"""Keys and values of one gated block, [B x h x M x d] each: they depend on the image alone, not on the text."""
+"""Keys and values of one gated block, [B x h x M x d] each: of the image alone, not of the text."""
 
 
 class CrossAttention(nn.Module):
@@ -47,8 +48,9 @@ class CrossAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """[R x L x D] -> [R x L x D], and the weights [R x h x L x M] if asked for.
 
-        The R / B rows of an image (its beams, samples, references) stand together and share keys and values, so they are
-        laid end to end as more queries of that image, [B x (R/B)*L]; keys and values are never copied.
+        The R / B rows of an image (its beams, samples, references) stand together and share keys and values,
+        so they are laid end to end as more queries of that image, [B x (R/B)*L]; keys and values are never
+        copied.
         """
         key, value = key_values
         rows, length, _ = states.shape
@@ -90,7 +92,8 @@ class GatedCrossAttention(nn.Module):
 class GatedGPT2Block(GPT2Block):
     """A GPT-2 block with a gated cross-attention before it.
 
-    A subclass, not a wrapper: the names of the pretrained tensors stay as they are (`h.0.attn.c_attn.weight`), and
+    A subclass, not a wrapper: the names of the pretrained tensors stay as they are
+        (`h.0.attn.c_attn.weight`), and
     whatever GPT2Model passes to its blocks passes through.
     """
 
@@ -120,7 +123,8 @@ class GatedGPT2Block(GPT2Block):
     ) -> Tensor:
         """[R x L x D] -> [R x L x D].
 
-        `visual_key_values` holds an entry a block, `cross_attentions` takes the weights; the rest is GPT2Block's.
+        `visual_key_values` holds an entry a block, `cross_attentions` takes the weights; the rest is
+        GPT2Block's.
         """
         if self.gated_cross_attention is not None and visual_key_values is not None:
             key_values = visual_key_values[self.layer_idx]

@@ -14,8 +14,9 @@ from components.model.inputs import left_aligned
 class CaptionGeneration:
     """What `GenerationMixin` needs to know of a captioner.
 
-    Images are encoded once. Their keys and values in each gated block are computed once, too, one entry an image however
-    many beams or samples it has, and travel in the cache beside the decoder's own keys and values.
+    Images are encoded once. Their keys and values in each gated block are computed once, too, one entry an
+    image however many beams or samples it has, and travel in the cache beside the decoder's own keys and
+    values.
     """
 
     @torch.no_grad()

@@ -24,7 +24,8 @@ def frames_of(
         the same with the frame dimension; the mask is None where it masks nothing
 
     Raises:
-        UserError: both or neither given, another number of dimensions or frames, another width, no frame at all.
+        UserError: both or neither given, another number of dimensions or frames, another width, no frame at
+            all.
     """
     if (pixel_values is None) == (vision_features is None):
         raise UserError("give the images as pixel_values or as vision_features: exactly one of the two.")
@@ -61,7 +62,7 @@ def _frame_mask(mask: Tensor | None, images: Tensor) -> Tensor | None:
         return None
     if mask.shape != images.shape[:2]:
         raise UserError(
-            f"frame_mask has shape {tuple(mask.shape)}; the images have {tuple(images.shape[:2])} (clips, frames)."
+            f"frame_mask has shape {tuple(mask.shape)}; the images have {tuple(images.shape[:2])} (B, F)."
         )
     mask = mask.to(images.device).bool()
     if torch.compiler.is_compiling():  # the looks at its values below would break the graph
@@ -80,30 +81,42 @@ def check_text(
     labels: Tensor | None,
     continues: bool,
 ) -> None:
-    """Check the captions' tensors against each other.
+    """Check the captions' tensors against each other and the vocabulary.
 
     Raises:
-        UserError: none given, empty, a mask or labels of another shape.
+        UserError: none given, empty, a token that is none, a mask or labels of another shape.
     """
     if input_ids is None:
         raise UserError("input_ids is missing. To caption images without a text, call generate().")
-    if input_ids.dim() != 2 or input_ids.shape[1] == 0:
+    shape = tuple(input_ids.shape)
+    if len(shape) != 2 or shape[1] == 0:
         raise UserError(
-            f"input_ids has shape {tuple(input_ids.shape)}; expected [rows x tokens] with at least one token (BOS)."
+            f"input_ids has shape {shape}; expected [rows x tokens], at least one token (BOS) a row."
         )
-    if labels is not None and labels.shape != input_ids.shape:
+    if labels is not None and labels.shape != shape:
+        raise UserError(f"labels have shape {tuple(labels.shape)}; input_ids {shape}. They must be equal.")
+    for name, tokens in (("token id", input_ids), ("label", labels)):
+        _check_vocabulary(name, tokens, config.text_config.vocab_size)
+    if attention_mask is not None:
+        _check_mask(tuple(attention_mask.shape), shape, continues)
+
+
+def _check_mask(mask: tuple[int, ...], text: tuple[int, ...], continues: bool) -> None:
+    fits = len(mask) == 2 and mask[0] == text[0] and (mask[1] >= text[1] if continues else mask[1] == text[1])
+    if not fits:
         raise UserError(
-            f"labels have shape {tuple(labels.shape)}; input_ids {tuple(input_ids.shape)}. They must be equal."
+            f"attention_mask has shape {mask}; input_ids {text}. The mask covers the text, all of it and "
+            "nothing else: frames have their own frame_mask."
         )
-    if attention_mask is None:
-        return
-    expected = "at least " if continues else ""
-    fits = attention_mask.dim() == 2 and attention_mask.shape[0] == input_ids.shape[0]
-    length = attention_mask.shape[-1]
-    if not fits or (length < input_ids.shape[1] if continues else length != input_ids.shape[1]):
+
+
+def _check_vocabulary(name: str, tokens: Tensor | None, size: int) -> None:
+    if tokens is None or tokens.device.type != "cpu" or torch.compiler.is_compiling():
+        return  # on a GPU a look at values waits for all the work before it
+    if (worst := int(tokens.max())) >= size:
         raise UserError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}; input_ids {tuple(input_ids.shape)} need {expected}the same "
-            "shape. It covers the text alone: frames have their own frame_mask."
+            f"{name} {worst} is beyond the decoder, whose vocabulary has {size} tokens. "
+            "Tokenize the captions with this model's CaptionProcessor."
         )
 
 
@@ -120,7 +133,8 @@ def left_aligned(mask: Tensor) -> Tensor:
 def original_rows(order: Tensor, prefix_length: int) -> Tensor:
     """Rows [R x P+L] of a right-aligned output, so that row P-1+i predicts token i of the text as it came.
 
-    The last row follows the last token: with padding on the left it predicts the next one, as in transformers.
+    The last row follows the last token: with padding on the left it predicts the next one, as in
+        transformers.
     """
     rank = order.argsort(dim=1)  # where token i went
     text = torch.cat((rank, rank[:, -1:] + 1), dim=1) + prefix_length - 1

@@ -1,4 +1,5 @@
-"""The mapping network: visual features -> a prefix in the decoder's embedding space (Mokady et al. 2021, ClipCap).
+"""The mapping network: visual features -> a prefix in the decoder's embedding space (Mokady et al. 2021,
+ClipCap).
 
     p^i_1 ... p^i_k = F(CLIP(x^i))                                                  (ClipCap, equation 2)
 
@@ -19,8 +20,8 @@ class Mapper(nn.Module):
 
     - `mlp`: Linear, Tanh, Linear on the mean of a frame's tokens (ClipCap, section 3.2, the MLP).
     - `transformer`, k = 1: an encoder over the frames' means: the positions of a clip see each other.
-    - `transformer`, k > 1: an encoder over a frame's N tokens and k learned constants; the outputs at the constants
-      are the prefix (ClipCap, section 3.2, the Transformer and its learned constant).
+    - `transformer`, k > 1: an encoder over a frame's N tokens and k learned constants; the outputs at the
+      constants are the prefix (ClipCap, section 3.2, the Transformer and its learned constant).
     - `none`: the mean itself.
 
     Where the towers' widths differ, the two latter need a projection; where they agree, there is none.
@@ -46,7 +47,8 @@ class Mapper(nn.Module):
                 self.constants = nn.Parameter(torch.randn(self.prefix_length, text))
 
     def forward(self, vision_features: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """[B x F x N x Dv], [B x F] True where a frame is real -> prefix [B x P x Dt]; P = F * k, frame by frame.
+        """[B x F x N x Dv], [B x F] True where a frame is real -> prefix [B x P x Dt]; P = F * k, frame by
+        frame.
 
         Positions of absent frames hold numbers without a meaning; the caller masks them.
         """

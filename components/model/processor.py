@@ -1,6 +1,6 @@
 """Pictures and captions -> tensors, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
 from components.errors import UserError
+from components.model.towers import first_line
 
 Clip = Sequence[Image.Image]
 
@@ -16,7 +17,8 @@ Clip = Sequence[Image.Image]
 class CaptionProcessor(ProcessorMixin):
     """The image processor of the vision tower and the tokenizer of the decoder.
 
-    A caption becomes BOS + " " + caption + " " + EOS, as the reference has it; for GPT-2 both ends are `<|endoftext|>`.
+    A caption becomes BOS + " " + caption + " " + EOS, as the reference has it; for GPT-2 both ends are
+    `<|endoftext|>`.
     """
 
     def __init__(self, image_processor: Any, tokenizer: Any, **kwargs: Any) -> None:
@@ -27,7 +29,10 @@ class CaptionProcessor(ProcessorMixin):
     @classmethod
     def from_towers(cls, clip: str | Path, gpt2: str | Path) -> "CaptionProcessor":
         """Of two folders or hub names."""
-        tokenizer = AutoTokenizer.from_pretrained(gpt2)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(gpt2)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{gpt2}: no tokenizer there: {first_line(error)}") from None
         return cls(load_image_processor(clip), tokenizer)
 
     def __call__(
@@ -45,8 +50,8 @@ class CaptionProcessor(ProcessorMixin):
             max_length: refuse captions of more tokens, both ends included
 
         Returns:
-            pixel_values [B x F x 3 x H x W] and, if clips differ in length, frame_mask [B x F]; input_ids, attention_mask and
-            labels [R x L], labels -100 on padding
+            pixel_values [B x F x 3 x H x W] and, if clips differ in length, frame_mask [B x F]; input_ids,
+            attention_mask and labels [R x L], labels -100 on padding
 
         Raises:
             UserError: neither given, a clip without a frame, an empty caption, a caption that is too long.
@@ -77,11 +82,14 @@ class CaptionProcessor(ProcessorMixin):
         """BOS + " " + caption + " " + EOS, inner white space made single.
 
         Raises:
-            UserError: nothing but white space.
+            UserError: nothing but white space, or the end-of-text token inside.
         """
+        end = self.tokenizer.eos_token
         if not (words := " ".join(caption.split())):
-            raise UserError("an empty caption: there is nothing to learn from it. Remove it or write one.")
-        return f"{self.tokenizer.bos_token} {words} {self.tokenizer.eos_token}"
+            raise UserError("it is empty: there is nothing to learn from. Remove it or write a caption.")
+        if end in words:
+            raise UserError(f"it contains {end}, which ends a caption: '{words[:60]}'. Remove it.")
+        return f"{self.tokenizer.bos_token} {words} {end}"
 
     def _images(self, images: Any) -> dict[str, torch.Tensor]:
         clips = _as_clips(images)
@@ -95,30 +103,35 @@ class CaptionProcessor(ProcessorMixin):
         return {"pixel_values": pixels} if mask.all() else {"pixel_values": pixels, "frame_mask": mask}
 
     def _text(self, captions: list[str], max_length: int | None) -> dict[str, torch.Tensor]:
-        rows = self.tokenizer([self.wrap(caption) for caption in captions], add_special_tokens=False)[
-            "input_ids"
-        ]
+        rows = self.tokenizer(list(self._wrapped(captions)), add_special_tokens=False)["input_ids"]
         lengths = torch.tensor([len(row) for row in rows])
-        if (
-            max_length is not None
-            and (worst := int(lengths.argmax())) is not None
-            and lengths[worst] > max_length
-        ):
+        worst = int(lengths.argmax())
+        if max_length is not None and lengths[worst] > max_length:
+            start = captions[worst][:60]
             raise UserError(
-                f"caption {worst} has {lengths[worst]} tokens, the limit is {max_length}: '{captions[worst][:60]}'"
+                f"caption {worst} has {lengths[worst]} tokens, the limit is {max_length}: '{start}'."
             )
         ids = torch.full((len(rows), int(lengths.max())), self.tokenizer.eos_token_id)
         mask = torch.arange(ids.shape[1])[None] < lengths[:, None]
         ids[mask] = torch.tensor([token for row in rows for token in row])
         return {"input_ids": ids, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, -100)}
 
+    def _wrapped(self, captions: list[str]) -> Iterator[str]:
+        if not captions:
+            raise UserError("text is empty: give at least one caption.")
+        for i, caption in enumerate(captions):
+            try:
+                yield self.wrap(caption)
+            except UserError as error:
+                raise UserError(f"caption {i}: {error}") from None
+
 
 def load_image_processor(source: str | Path) -> Any:
-    """The image processor at `source`, in the version that needs PIL alone (torchvision is no requirement)."""
+    """The image processor at `source`, in the version that needs PIL alone, not torchvision."""
     try:
         return AutoImageProcessor.from_pretrained(source, backend="pil")
     except (OSError, ValueError) as error:
-        raise UserError(f"{source}: no image processor: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"{source}: no image processor there: {first_line(error)}") from None
 
 
 def _as_clips(images: Any) -> list[list[Image.Image]]:

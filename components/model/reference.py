@@ -17,7 +17,8 @@ ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "sqrelu": "relu2"}
 
 
 def config_of_reference(entry: Mapping[str, Any]) -> CaptionConfig:
-    """`{"config": the reference's, "vision": fields of the tower, "text": fields of the decoder}` -> `CaptionConfig`.
+    """`{"config": the reference's, "vision": fields of the tower, "text": fields of the decoder}` ->
+    `CaptionConfig`.
 
     Raises:
         UserError: a key is missing or has a value that this model cannot have.
@@ -32,7 +33,7 @@ def _translate(config: Mapping[str, Any], vision: Any, text: Any) -> CaptionConf
     mapper, resampler, gated = config["mapper"], config["resampler"], config["text"]["xattn"]
     if resampler["activation"] != gated["activation"] or resampler["activation"] not in ACTIVATIONS:
         raise UserError(
-            f"activations '{resampler['activation']}' (resampler) and '{gated['activation']}' (cross-attention): "
+            f"activations '{resampler['activation']}' (resampler), '{gated['activation']}' (text): "
             f"this model takes one for both, of {', '.join(ACTIVATIONS)}."
         )
     return CaptionConfig(
@@ -68,15 +69,17 @@ def entry_of_checkpoint(model_cfg: Mapping[str, Any], state_dict: Mapping[str, T
     """`model_cfg` of a checkpoint -> the form that `config_of_reference` takes.
 
     The reference stores only the names of its towers. A name that is known here, or that is a folder, has a
-    configuration; of any other tower the tensors give every size but the number of heads, which is taken to be one for
-    each 64 of the width, as in all published CLIP and GPT-2 models, and at least four.
+    configuration; of any other tower the tensors give every size but the number of heads, which is taken to
+    be one for each 64 of the width, as in all published CLIP and GPT-2 models, and at least four.
     """
     if "config" in model_cfg:
         return dict(model_cfg)
     try:
         names = model_cfg["vision"]["pretrained_name"], model_cfg["text"]["pretrained_name"]
     except (KeyError, TypeError):
-        raise UserError("model_cfg lacks vision.pretrained_name or text.pretrained_name: not the reference's.") from None
+        raise UserError(
+            "model_cfg lacks vision.pretrained_name or text.pretrained_name: not the reference's."
+        ) from None
     vision = _known(names[0], vision_config_of) or _vision_of(state_dict)
     text = _known(names[1], text_config_of) or _text_of(state_dict)
     return {"config": model_cfg, "vision": vision, "text": text}
@@ -91,7 +94,9 @@ def _known(name: str, read: Any) -> PreTrainedConfig | None:
 def _vision_of(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
     """Fields of a CLIP vision tower from its tensors."""
     root = "vision_encoder.vision.vision_model."
-    patches = len(_named(state_dict, root + "embeddings.position_embedding.weight")) - 1  # one is the class token
+    patches = (
+        len(_named(state_dict, root + "embeddings.position_embedding.weight")) - 1
+    )  # one is the class token
     width, _, patch, _ = _named(state_dict, root + "embeddings.patch_embedding.weight").shape
     return {
         "hidden_size": width,
@@ -125,7 +130,9 @@ def _named(state_dict: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 def _layers(state_dict: Mapping[str, Tensor], root: str) -> int:
-    return 1 + max((int(name[len(root) :].split(".")[0]) for name in state_dict if name.startswith(root)), default=-1)
+    return 1 + max(
+        (int(name[len(root) :].split(".")[0]) for name in state_dict if name.startswith(root)), default=-1
+    )
 
 
 def _heads(width: int) -> int:

@@ -1,9 +1,10 @@
 """The tree of the captioner with its parameter counts.
 
-    python -m components.model.summary                          # what params.yaml describes, and the full-size default
-    python -m components.model.summary --variant transformer    # another variant of both
+    python -m components.model.summary                          # what params.yaml describes, and the
+    full-size default python -m components.model.summary --variant transformer    # another variant of both
 
-Nothing is downloaded and no memory is taken: the models are built from their configurations on the meta device.
+Nothing is downloaded and no memory is taken: the models are built from their configurations on the meta
+    device.
 """
 
 import argparse
@@ -28,9 +29,10 @@ FULL_SIZE = {"openai/clip-vit-base-patch32": CLIPVisionConfig, "gpt2": GPT2Confi
 def summarize(config: CaptionConfig) -> ModelStatistics:
     """The tree, three levels deep, as the system's description prints it; `str()` of it is the text.
 
-    Two things are made as they were in that description: the whole is called VisualTextModel, and the vision tower
-    shows the level that transformers 5 removed (CLIPVisionTransformer inside CLIPVisionModel). The head is tied to the
-    embeddings and not counted twice.
+    Two things are made as they were in that description: the whole is called VisualTextModel, and the vision
+        tower
+    shows the level that transformers 5 removed (CLIPVisionTransformer inside CLIPVisionModel). The head is
+    tied to the embeddings and not counted twice.
     """
     with torch.device("meta"):
         model = CaptionModel(config)
@@ -56,7 +58,7 @@ def _inside_vision(layer) -> bool:
 
 
 def config_of(params: Params, variant: str, towers: str | Path = "data/towers") -> CaptionConfig:
-    """The captioner that `params` describes; its towers are those in the folder `towers` if the stage has run."""
+    """The captioner that `params` describes, on the towers in the folder `towers` if there are any."""
     vision, text = tower_configs(params, Path(towers))
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
     return CaptionConfig(vision_config=vision, text_config=text, **fields)

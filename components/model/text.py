@@ -106,7 +106,7 @@ class TextGenerator(nn.Module):
 def _join(
     prefix_mask: Tensor | None, text_mask: Tensor | None, prefix_length: int, total: int
 ) -> Tensor | None:
-    """One mask [R x P+text] for the decoder, or None where nothing is masked: then SDPA takes its causal kernel."""
+    """One mask [R x P+text], or None where nothing is masked: then SDPA takes its causal kernel."""
     if prefix_mask is None and text_mask is None:
         return None
     if prefix_mask is None:

@@ -12,7 +12,7 @@ from components.errors import UserError
 
 
 def vision_config_of(source: str | Path) -> PreTrainedConfig:
-    """The configuration of the vision tower at `source`: a folder or a hub name, of a two-tower model or a vision tower."""
+    """The configuration of the vision tower at `source`, a folder or a hub name, of one tower or two."""
     config = _config_of(source)
     return getattr(config, "vision_config", config)
 
@@ -35,7 +35,7 @@ def load_text(source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def fingerprint(tower: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of a tower's tensors: the same in whatever file they lie."""
+    """SHA-256 over names, types, shapes and bytes of a tower's tensors: the same in any file."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tower.state_dict().items()):
         if "gated_cross_attention" in name:  # the bridge's, not the tower's
@@ -49,9 +49,8 @@ def _config_of(source: str | Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"unknown backbone '{source}': neither a folder with a model nor a name on the hub ({reason})"
+            f"unknown backbone '{source}': no folder with a model, no name on the hub: {first_line(error)}"
         ) from None
 
 
@@ -59,15 +58,20 @@ def _load(kind: type, source: str | Path, config: PreTrainedConfig) -> PreTraine
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # the tensors of the sibling tower are left out on purpose: no warning about them
+    logging.set_verbosity_error()  # the sibling tower is left out on purpose: no warning about that
     try:
         tower, report = kind.from_pretrained(source, config=config, output_loading_info=True)
     except OSError as error:
-        raise UserError(f"{source}: no weights can be loaded: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"{source}: no weights can be loaded: {first_line(error)}") from None
     finally:
         logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
         raise UserError(
-            f"{source}: the checkpoint lacks {len(missing)} tensors of a {config.model_type}, such as '{missing[0]}'."
+            f"{source}: {len(missing)} tensors of a {config.model_type} are missing, such as '{missing[0]}'."
         )
     return tower
+
+
+def first_line(error: Exception) -> str:
+    """What a library has to say, without its traceback and its page of advice."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

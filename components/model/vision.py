@@ -28,8 +28,9 @@ class VisionEncoder(nn.Module):
             pixel_values: [B x F x C x H x W]
 
         Returns:
-            [B x F x N x Dv], for CLIP the class token first. Layer -1 is `last_hidden_state` (CLIP: without the
-            post-layernorm, as the reference reads it; SigLIP: with its own), -2 the input of the last layer.
+            [B x F x N x Dv], for CLIP the class token first. Layer -1 is `last_hidden_state` (CLIP: without
+            the post-layernorm, as the reference reads it; SigLIP: with its own), -2 the input of the last
+            layer.
         """
         batch, frames, _, height, width = pixel_values.shape
         self._check_size(height, width)
@@ -43,6 +44,7 @@ class VisionEncoder(nn.Module):
         expected = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
         if (height, width) != expected:
             raise UserError(
-                f"pixel_values show images of {height} x {width}; this vision tower takes {expected[0]} x {expected[1]}. "
+                f"pixel_values show images of {height} x {width}; this vision tower takes "
+                f"{expected[0]} x {expected[1]}. "
                 "Prepare the images with this model's CaptionProcessor."
             )
