@@ -57,7 +57,7 @@ def prepare(
         tables, root = collect(reader, folder)
         made = assign_splits(tables.images, mode=splits, val=val_share, test=test_share, seed=seed)
         tables = Tables(tables.images.assign(split=made), tables.captions, folder)
-        clean, removed = check(tables, root, report, on_invalid)
+        clean, removed = check(tables, report, on_invalid)
         clean = _finish(clean, removed, source=source, seed=seed, origin=root.name)
     return Tables(clean.images, clean.captions, out)
 
@@ -73,7 +73,7 @@ def collect(source: Source, folder: Path) -> tuple[Tables, Path]:
     return Tables(images, captions, folder), raw.root
 
 
-def check(tables: Tables, root: Path, report: Path, on_invalid: str) -> tuple[Tables, pd.DataFrame]:
+def check(tables: Tables, report: Path, on_invalid: str) -> tuple[Tables, pd.DataFrame]:
     """Validate, write the report, then raise, or take out what is faulty: (the rest, what was taken out)."""
     faults = validate(tables)
     clean, removed = tables, pd.DataFrame(columns=["table", "index"])
@@ -81,7 +81,7 @@ def check(tables: Tables, root: Path, report: Path, on_invalid: str) -> tuple[Ta
         if on_invalid == "quarantine":
             clean, removed = quarantine(tables, faults)
     finally:
-        write_report(report, clean, faults, removed, root)
+        write_report(report, tables, clean, faults, removed)
     if on_invalid == "fail" and not faults.empty:
         more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}. "
         raise UserError(

@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from components.data.pictures import Problem, load_rgb
-from components.data.tables import SPLITS, Tables
+from components.data.tables import SPLITS, Tables, frame_files
 from components.data.validate import count
 from components.files import atomic_path
 
@@ -27,18 +27,18 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def write_report(
-    folder: str | Path, tables: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame, root: Path
-) -> dict:
+    folder: str | Path, tables: Tables, clean: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame
+) -> dict[str, Any]:
     """Write the three files into `folder` and return what validation.json says.
 
     Args:
-        tables: what is left
-        faults: all faults, of the data as it came
+        tables: the data as it came, its pictures in `tables.folder`
+        clean: what is left of it
+        faults: what was found in `tables`
         quarantine: the rows taken out, if any
-        root: where the source's pictures are
     """
     folder = Path(folder)
-    summary = summarize(tables, faults, quarantine)
+    summary = summarize(clean, faults, quarantine)
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text()
     )
@@ -47,7 +47,7 @@ def write_report(
     with atomic_path(folder / "validation.json") as path:
         path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     with atomic_path(folder / "index.html") as path:
-        html = page.render(summary=summary, kinds=_kinds(faults, tables, root), examples=EXAMPLES)
+        html = page.render(summary=summary, kinds=_kinds(faults, tables), examples=EXAMPLES)
         path.write_text(html, encoding="utf-8", errors="backslashreplace")
     return summary
 
@@ -73,10 +73,10 @@ def _spread(values: pd.Series) -> dict[str, float]:
     return {"min": int(values.min()), "mean": round(float(values.mean()), 2), "max": int(values.max())}
 
 
-def _kinds(faults: pd.DataFrame, tables: Tables, root: Path) -> list[dict[str, Any]]:
+def _kinds(faults: pd.DataFrame, tables: Tables) -> list[dict[str, Any]]:
     """One entry a kind of fault: name, count, reason, advice, examples with thumbnails."""
     groups: dict[str, list[Any]] = defaultdict(list)
-    for fault in faults.itertuples():
+    for fault in faults.rename(columns={"index": "index_"}).itertuples():
         groups[fault.fault].append(fault)
     return [
         {
@@ -84,36 +84,41 @@ def _kinds(faults: pd.DataFrame, tables: Tables, root: Path) -> list[dict[str, A
             "count": len(group),
             "reason": group[0].reason,
             "advice": group[0].advice,
-            "rows": [_example(fault, tables.images, root) for fault in group[:EXAMPLES]],
+            "rows": [_example(fault, tables) for fault in group[:EXAMPLES]],
         }
         for name, group in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
 
-def _example(fault: Any, images: pd.DataFrame, root: Path) -> dict[str, str]:
-    files = (
-        images.loc[images["image_id"] == fault.image_id, "file_name"]
-        if isinstance(fault.image_id, str)
-        else []
-    )
-    text = "missing" if pd.isna(fault.value) else str(fault.value)
+def _example(fault: Any, tables: Tables) -> dict[str, str]:
+    """One row of the page. Only pictures decoded before are shown: nothing outside the data is opened."""
+    text = "" if pd.isna(fault.value) else str(fault.value)
     return {
         "row": "" if pd.isna(fault.row) else str(fault.row),
-        "image_id": fault.image_id if isinstance(fault.image_id, str) else "",
-        "value": text[:200].encode("unicode_escape").decode() if not text.isprintable() else text[:200],
-        "thumbnail": _thumbnail(root / files.iloc[0])
-        if len(files) and isinstance(files.iloc[0], str)
-        else "",
+        "image_id": "" if pd.isna(fault.image_id) else str(fault.image_id),
+        "value": text[:200] if text.isprintable() else text[:200].encode("unicode_escape").decode(),
+        "thumbnail": _thumbnail(tables, _image_of(fault, tables.images)),
     }
 
 
-def _thumbnail(file: Path) -> str:
+def _image_of(fault: Any, images: pd.DataFrame) -> pd.Series | None:
+    """The row of the image that a fault is about, if there is one."""
+    if fault.table == "images":
+        return None if pd.isna(fault.index_) else images.loc[fault.index_]
+    rows = images[images["image_id"] == fault.image_id]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _thumbnail(tables: Tables, image: pd.Series | None) -> str:
     """The picture as a data URI, or nothing where there is none to show."""
-    try:
-        image = load_rgb(file)
-    except (Problem, ValueError):
+    if image is None or pd.isna(image["sha256"]):
         return ""
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    frames = frame_files(tables.folder / "images" / image["file_name"])
+    try:
+        picture = load_rgb(frames[len(frames) // 2])
+    except Problem:
+        return ""
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=80)
+    picture.save(buffer, format="JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -108,7 +108,7 @@ def in_one_split(key: str) -> Callable[[pd.DataFrame], pd.Series]:
 
     def check(frame: pd.DataFrame) -> pd.Series:
         rank = frame["split"].map({split: rank for rank, split in enumerate(SPLITS)})
-        repeated = frame[key].duplicated(keep=False) & frame[key].notna()
+        repeated = frame[key].duplicated(keep=False) & filled(frame[key])
         best = rank[repeated].groupby(frame.loc[repeated, key]).transform("max")
         return ~(rank < best.reindex(frame.index))
 

@@ -88,8 +88,7 @@ class Tables:
 
     def frame_paths(self, image_id: str) -> list[Path]:
         """The files of a clip's frames in their order, or the one file of a picture."""
-        path = self.image_path(image_id)
-        return (sorted(path.iterdir()) or [path]) if path.is_dir() else [path]
+        return frame_files(self.image_path(image_id))
 
     def _open(self, image_id: str, path: Path) -> Image.Image:
         try:
@@ -98,6 +97,11 @@ class Tables:
             raise UserError(
                 f"{path}: image {image_id!r}: {problem.detail}. Restore it, or `dvc repro -f prepare`."
             ) from None
+
+
+def frame_files(path: Path) -> list[Path]:
+    """The frames in a clip's folder in their order, or the picture file itself."""
+    return (sorted(path.iterdir()) or [path]) if path.is_dir() else [path]
 
 
 def write_tables(folder: str | Path, images: pd.DataFrame, captions: pd.DataFrame) -> Tables:
