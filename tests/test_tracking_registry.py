@@ -55,7 +55,7 @@ def register(model, variant: str, val_cider: float, scores: dict[str, float], te
     table = per_image(scores)
     with open_variant_run(variant, stage="train", params=PARAMS, data="d") as run:
         table.to_parquet("per_image.parquet")
-        run.log_artifact("per_image.parquet", "evaluation")
+        run.log_artifact("per_image.parquet", "test")
         version = log_captioner(
             model,
             run.require_id(),

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities.model_registry import ModelVersion
 
-SCORES = (
-    "evaluation/per_image.parquet"  # among the artifacts of a run: what the next candidate is compared with
-)
+# Among the artifacts of a run: what the next candidate is compared with.
+SCORES = "test/per_image.parquet"
 
 
 class Compared(Protocol):
@@ -166,9 +165,9 @@ def _write(store: Store, decision: Decision, name: str) -> None:
     if decision.alias:
         store.client.set_registered_model_alias(name, decision.alias, version)
     store.client.set_model_version_tag(name, version, "gate", f"{verdict}: {decision.reason}")
-    store.client.set_tag(
-        decision.candidate.run_id, "registry", f"version {version}, {verdict}: {decision.reason}"
-    )
+    run_id, told = decision.candidate.run_id, f"version {version}, {verdict}: {decision.reason}"
+    store.client.set_tag(run_id, "registry", told)
+    store.client.set_tag(run_id, "mlflow.note.content", f"Registered as {name} {told}.")
     if decision.alias == CHAMPION:
         held = version_at(store, CHALLENGER, name)
         if held is not None and str(held.version) == version:

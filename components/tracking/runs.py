@@ -148,7 +148,7 @@ def _running(run: VariantRun, training: bool) -> Iterator[None]:
 def _opening(run: VariantRun, stage: str, params: Mapping[str, object], data: str) -> dict[str, object]:
     """The event from which `tree.open_child` finds or creates parent and child."""
     record = run.record
-    seed, profile = params.get("seed", 0), params.get("profile", "")
+    seed = params.get("seed", 0)
     mapper, resampler = VARIANTS.get(record.variant, (record.variant, None))
     return {
         "stage": stage,
@@ -156,7 +156,7 @@ def _opening(run: VariantRun, stage: str, params: Mapping[str, object], data: st
         "pipeline": record.pipeline,
         "run_key": record.run_key,
         "run_name": f"{record.variant} (seed {seed})",
-        "parent_name": f"{profile} seed {seed} - {record.pipeline[:6]}",
+        "parent_name": f"seed {seed} ({record.pipeline[:6]})",
         "params": provenance.flatten(params),
         "variant_params": provenance.flatten(
             {"variant": record.variant, "mapper": mapper, "resampler": resampler}

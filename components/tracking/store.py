@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from components.errors import UserError
+from components.tracking.ui import experiment_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -135,8 +136,7 @@ def connect() -> Store:
 def _create_experiment(client: "MlflowClient", ours: bool) -> str:
     """Ours keeps its artifacts under mlruns/; a server decides for itself."""
     location = (runs_folder() / EXPERIMENT).as_uri() if ours else None
-    note = "Frozen CLIP and GPT-2, a learned bridge. One parent run a configuration, one child a variant."
-    return client.create_experiment(EXPERIMENT, location, tags={"mlflow.note.content": note})
+    return client.create_experiment(EXPERIMENT, location, tags=experiment_tags())
 
 
 def _follow_moved_project() -> None:
