@@ -6,7 +6,7 @@ All processor cores work; nothing is believed that was not decoded.
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -61,7 +61,7 @@ def inside(root: Path, name: str) -> Path:
         if not file.resolve().is_relative_to(root.resolve()):
             raise Problem("image-outside", f"{name} links to {file.resolve()}")
         if not file.is_file():
-            raise Problem("image-missing", "a folder" if file.is_dir() else f"no file {file}")
+            raise Problem("image-missing", "a folder" if file.is_dir() else name)
     except OSError as error:  # a name that the file system cannot have
         raise Problem("image-missing", error.strerror or str(error)) from None
     return file
@@ -77,9 +77,13 @@ def ingest_all(
         `detail`.
     """
     distinct = list(dict.fromkeys(name for name in names if isinstance(name, str) and name.strip()))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         work = pool.map(lambda name: _try(name, root, target, ingest), distinct)
-        found = dict(zip(distinct, _with_progress(work, len(distinct)), strict=True))
+        work = track(work, description="decoding", total=len(distinct), transient=True)
+        found = dict(zip(distinct, work, strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all that is still to be decoded
     rows = [found.get(name, {}) if isinstance(name, str) else {} for name in names]
     return pd.DataFrame(
         rows, columns=["width", "height", "sha256", "num_frames", "problem", "detail"]
@@ -100,7 +104,3 @@ def _try(name: str, root: Path, target: Path, ingest: Ingest) -> dict[str, objec
         return vars(ingest(inside(root, name), target / name))
     except Problem as problem:
         return {"problem": problem.fault, "detail": problem.detail}
-
-
-def _with_progress(work: Iterable, total: int) -> Iterable:
-    return track(work, description="decoding pictures", total=total, transient=True)
