@@ -160,6 +160,21 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(model, tmp_path):
         CaptionModel.from_pretrained(tmp_path)
 
 
+def test_a_half_written_checkpoint_is_refused(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"no model\.safetensors that can be read"):
+        CaptionModel.from_pretrained(tmp_path)
+
+
+def test_towers_that_have_moved_are_asked_for(model, towers, tmp_path):
+    model.config.towers["text"]["source"] = "/nowhere"
+    model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"/nowhere.*pass clip=\.\.\. and gpt2=\.\.\."):
+        CaptionModel.from_pretrained(tmp_path)
+
+
 def test_no_checkpoint_there(tmp_path):
     with pytest.raises(UserError, match="no captioner is saved there"):
         CaptionModel.from_pretrained(tmp_path / "missing")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers.utils import cached_file
@@ -102,26 +103,22 @@ class CheckpointMixin:
         """
         config = kwargs.pop("config", None) or _config_at(path)
         if config.includes_towers:
-            model = cls._from_export(path, *args, config=config, **kwargs)
+            model = cls._from_export(path, config, *args, **kwargs)
         else:
             model = cls._from_bridge(path, config, clip, gpt2, kwargs.get("dtype"))
         model.processor = _processor_at(path)
         return model
 
     @classmethod
-    def _from_export(cls, path: Source, *args: Any, **kwargs: Any) -> Self:
+    def _from_export(cls, path: Source, config: CaptionConfig, *args: Any, **kwargs: Any) -> Self:
         try:
-            model = super().from_pretrained(path, *args, **kwargs)
-        except RuntimeError as error:
-            reason = next(
-                (line.strip() for line in str(error).splitlines() if "mismatch" in line), str(error)
-            )
-            raise UserError(
-                f"{path}: the weights do not fit the configuration beside them: {reason}"
-            ) from None
-        model.config.includes_towers = (
-            False  # of the checkpoint, not of the model: the next one decides for itself
-        )
+            model = super().from_pretrained(path, *args, config=config, **kwargs)
+        except RuntimeError:  # its message refers to a table in the log: name the tensor instead
+            with torch.device("meta"):
+                own = cls(config).state_dict()
+            _check_shapes(own, _weights_at(path), path)
+            raise
+        config.includes_towers = False  # that was the checkpoint's: the next one decides for itself
         model.freeze_towers()  # loading makes new parameters, which all ask for gradients
         return model
 
@@ -129,24 +126,23 @@ class CheckpointMixin:
     def _from_bridge(
         cls, path: Source, config: CaptionConfig, clip: Source | None, gpt2: Source | None, dtype: Any
     ) -> Self:
-        if config.towers is None:
-            raise UserError(
-                f"{path}: its config.json does not say where the towers are; was it written by hand?"
-            )
         saved = config.towers
-        dtype = None if dtype == "auto" else dtype
+        if saved is None:
+            raise UserError(f"{path}: its config.json does not say where the towers are.")
         clip, gpt2 = clip or saved["vision"]["source"], gpt2 or saved["text"]["source"]
-        model = cls._join(config, clip, gpt2, dtype)
+        try:
+            model = cls._join(config, clip, gpt2, None if dtype == "auto" else dtype)
+        except UserError as error:
+            raise UserError(f"{path}: {error} If the towers have moved, pass clip=... and gpt2=...") from None
         for tower, option in (("vision", "clip"), ("text", "gpt2")):
             expected, found = saved[tower], model.config.towers[tower]
             if found["sha256"] != expected["sha256"]:
                 raise UserError(
                     f"{path}: the {tower} tower at '{found['source']}' is not the one that this bridge was "
-                    "trained on: "
-                    f"SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... (then at "
+                    f"trained on: SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... (then at "
                     f"'{expected['source']}'). Pass the folder of the right one as {option}=..."
                 )
-        load_bridge(model, load_file(cached_file(path, WEIGHTS)), path)
+        load_bridge(model, _weights_at(path), path)
         return model
 
 
@@ -157,17 +153,27 @@ def load_bridge(model: CheckpointMixin, tensors: dict[str, Tensor], source: Sour
         UserError: a tensor is missing, unknown or of another shape; the first is named.
     """
     own = model.bridge_state_dict()
+    _check_shapes(own, tensors, source)
+    for name, tensor in own.items():
+        tensor.copy_(tensors[name])
+
+
+def _check_shapes(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Source) -> None:
     for name in sorted(own.keys() | tensors.keys()):
         expected = str(list(own[name].shape)) if name in own else "no such tensor"
         found = str(list(tensors[name].shape)) if name in tensors else "no such tensor"
-        if expected != found:
+        if expected != found and name != "text_generator.lm.lm_head.weight":  # tied, so stored once
             raise UserError(
                 f"{source}: the checkpoint has another shape than the model: '{name}' is {found}, expected "
-                f"{expected}. "
-                "Load it with the configuration that it was saved with."
+                f"{expected}. Load it with the configuration that it was saved with."
             )
-    for name, tensor in own.items():
-        tensor.copy_(tensors[name])
+
+
+def _weights_at(path: Source) -> dict[str, Tensor]:
+    try:
+        return load_file(cached_file(path, WEIGHTS))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: no {WEIGHTS} that can be read: {first_line(error)}") from None
 
 
 def _config_at(path: Source) -> CaptionConfig:
