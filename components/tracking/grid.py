@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import ImageFont
 
-CELL, GAP, LINE, LINES = 220, 12, 17, 3
+CELL, GAP, LINE, LINES = 220, 12, 17, 2
 INK, FAINT, PAPER = "#1a1a1a", "#777777", "white"
 
 

@@ -110,7 +110,7 @@ def _gate(best: Candidate, champion: "ModelVersion | None", store: Store, compar
             f"{best.test_digest}), so they cannot be compared. To begin anew with it, delete the alias "
             f"{CHAMPION} (in the UI or by MlflowClient().delete_registered_model_alias) and register again"
         )
-    held = _scores_of(champion.run_id, store)
+    held = scores_of_run(champion.run_id, store)
     if held is None:
         return f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
     difference = compare(
@@ -126,7 +126,7 @@ def _paired(a: "pd.Series", b: "pd.Series") -> tuple["np.ndarray", "np.ndarray"]
     return a.to_numpy(), b.reindex(a.index).to_numpy()
 
 
-def _scores_of(run_id: str, store: Store) -> "pd.DataFrame | None":
+def scores_of_run(run_id: str, store: Store) -> "pd.DataFrame | None":
     """The per-image table that the evaluate stage left with a run."""
     import tempfile
 
