@@ -12,6 +12,10 @@ MAX_ASPECT = 20
 MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 """Pixel modes that become RGB without guessing a range (32-bit and 16-bit grey do not)."""
 
+# Once, for all threads: a filter set around each picture would race.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata, not the pixels
+
 
 class Problem(Exception):
     """Why a picture or clip cannot be used: a check of `components.data.schema`, and what was found."""
@@ -28,10 +32,7 @@ def load_rgb(file: str | Path | BinaryIO) -> Image.Image:
         Problem: damaged, no picture, or of a size or mode that nobody meant.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            warnings.simplefilter("ignore", UserWarning)  # oddities of metadata that do not touch the pixels
-            image = Image.open(file)
+        image = Image.open(file)
         _check(image)
         with image:
             image.load()
