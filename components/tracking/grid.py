@@ -15,7 +15,7 @@ INK, FAINT, PAPER = "#1a1a1a", "#777777", "white"
 def caption_grid(
     images: Sequence["Image"], captions: Sequence[str], references: Sequence[str] = (), columns: int = 4
 ) -> "Image":
-    """One cell a picture: the picture, its caption in black and, if given, a reference in grey, three lines
+    """One cell a picture: the picture, its caption in black and, if given, a reference in grey, two lines
     at most each.
     """
     from PIL import Image, ImageDraw, ImageFont
