@@ -34,12 +34,20 @@ class Section(BaseModel):
 
 
 class DataParams(Section):
-    """Stage `prepare`: where pictures and captions come from."""
+    """Stage `prepare`: where pictures and captions come from, and what they must be like."""
 
-    source: Literal["scenes"] = "scenes"
+    source: Literal["scenes", "coco", "karpathy", "table", "video"] = "scenes"
+    annotations: str | list[str] | dict[str, str] | None = None  # a file, several, or one a split
+    images: str | None = None  # folder that file names are relative to
+    on_invalid: Literal["fail", "quarantine"] = "fail"
+    splits: Literal["auto", "given", "made"] = "auto"
+    val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     seed: int = 0  # of the data set and its splits; the top-level seed is that of training
-    num_images: Annotated[int, Field(ge=100)] = 8000
-    image_size: Annotated[int, Field(ge=32, le=512)] = 64
+    num_images: Annotated[int, Field(ge=300)] = 8000  # scenes
+    image_size: Annotated[int, Field(ge=32, le=512)] = 64  # scenes
+    num_frames: Positive = 8  # video
+    licence: str = ""  # goes into the model card
 
 
 class HubTowers(Section):
@@ -155,6 +163,10 @@ class EvaluateParams(Section):
     length_penalty: float = 1.0
     batch_size: Positive = 64
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
+
+    def decoding(self) -> dict[str, int | float]:
+        """The keyword arguments of `generate`."""
+        return self.model_dump(include={"num_beams", "max_new_tokens", "length_penalty"})
 
 
 class RegisterParams(Section):

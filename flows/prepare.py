@@ -13,7 +13,7 @@ from flows.stage import main, stage
 def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
     params = Params.load().data
-    prepare_data(out=PREPARED, **params.model_dump())
+    prepare_data(out=PREPARED, **params.model_dump(exclude={"licence"}))
 
 
 if __name__ == "__main__":

@@ -129,3 +129,14 @@ def test_half_precision_features_are_taken():
         full = model(vision_features=features, input_ids=ids).logits
         half = model(vision_features=features.half(), input_ids=ids).logits
     torch.testing.assert_close(half, full, atol=0.02, rtol=0)
+
+
+def test_a_deeper_layer_is_still_found_after_pickling():
+    """The registry pickles models; what transformers installs to record hidden states does not survive that."""
+    import cloudpickle
+
+    model = tiny_model(feature_layer=-2).eval()
+    pixels = torch.rand(1, 1, 3, 16, 16)
+    before = model.encode_images(pixels)
+    again = cloudpickle.loads(cloudpickle.dumps(model))
+    assert torch.equal(again.encode_images(pixels), before)

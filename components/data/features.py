@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from components.data.tables import Tables
 from components.errors import UserError
 from components.files import atomic_path
 
@@ -41,7 +40,9 @@ def feature_keys(images: pd.DataFrame, encoder_id: str) -> list[str]:
     return [hashlib.sha256(f"{digest}:{encoder_id}".encode()).hexdigest()[:32] for digest in images["sha256"]]
 
 
-def plan_shards(folder: str | Path, images: pd.DataFrame, encoder_id: str, shard_size: int = SHARD_SIZE) -> list[Shard]:
+def plan_shards(
+    folder: str | Path, images: pd.DataFrame, encoder_id: str, shard_size: int = SHARD_SIZE
+) -> list[Shard]:
     """The shards still to be computed so that `folder` holds every image of `images`.
 
     Pictures of equal content are computed once. Numbers go on after those already there.
@@ -72,7 +73,9 @@ def seal(folder: str | Path, images: pd.DataFrame, encoder_id: str) -> None:
     frame = pd.DataFrame({"image_id": images["image_id"], "key": feature_keys(images, encoder_id)})
     index = frame.merge(known, on="key", how="left", validate="many_to_one")
     if index["shard"].isna().any():
-        raise UserError(f"{folder}: features of {int(index['shard'].isna().sum())} images are missing. Run the stage again.")
+        raise UserError(
+            f"{folder}: features of {int(index['shard'].isna().sum())} images are missing. Run the stage again."
+        )
     index = index.astype({"shard": int, "row": int})
     with atomic_path(folder / "index.parquet") as path:
         index.to_parquet(path)
@@ -113,7 +116,9 @@ class FeatureStore:
         try:
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: unreadable ({error}). Delete the folder and run `dvc repro features`.") from None
+            raise UserError(
+                f"{path}: unreadable ({error}). Delete the folder and run `dvc repro features`."
+            ) from None
 
     def vision_features(self, image_ids: list[str]) -> Tensor:
         """[n x num_tokens x width], float32."""
@@ -127,7 +132,9 @@ class FeatureStore:
         try:
             where = self._index.loc[image_ids]
         except KeyError as error:
-            raise UserError(f"{self.folder}: no features of {error.args[0]}. Run `dvc repro features`.") from None
+            raise UserError(
+                f"{self.folder}: no features of {error.args[0]}. Run `dvc repro features`."
+            ) from None
         shards, rows = where["shard"].to_numpy(), where["row"].to_numpy()
         out = torch.empty((len(image_ids), *next(iter(arrays.values())).shape[1:]))
         for number in np.unique(shards):

@@ -33,9 +33,7 @@ def evaluate_variant(
         image_ids,
         inputs,
         batch_size=settings.batch_size,
-        num_beams=settings.num_beams,
-        max_new_tokens=settings.max_new_tokens,
-        length_penalty=settings.length_penalty,
+        **settings.decoding(),
     )
     shown = baselines.other_image(image_ids, params.seed)
     systems = {

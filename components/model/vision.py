@@ -34,10 +34,25 @@ class VisionEncoder(nn.Module):
         """
         batch, frames, _, height, width = pixel_values.shape
         self._check_size(height, width)
-        deeper = self.feature_layer != -1
-        output = self.vision(pixel_values.flatten(0, 1).to(self.vision.dtype), output_hidden_states=deeper)
-        hidden = output.hidden_states[self.feature_layer] if deeper else output.last_hidden_state
+        hidden = self._hidden(pixel_values.flatten(0, 1).to(self.vision.dtype))
         return hidden.unflatten(0, (batch, frames))
+
+    def _hidden(self, pixel_values: Tensor) -> Tensor:
+        """[n x C x H x W] -> [n x N x Dv], the hidden states of the chosen layer.
+
+        Not by `output_hidden_states`: what transformers installs for it does not survive pickling, and a registered
+        model is pickled. The states of layer k are what layer k + 1 is given.
+        """
+        if self.feature_layer == -1:
+            return self.vision(pixel_values).last_hidden_state
+        given: list[Tensor] = []
+        reader = self.vision.encoder.layers[self.feature_layer + 1]
+        hook = reader.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+        try:
+            self.vision(pixel_values)
+        finally:
+            hook.remove()
+        return given[0]
 
     def _check_size(self, height: int, width: int) -> None:
         size = self.vision.config.image_size
