@@ -8,7 +8,8 @@ BIN = $(VENV)/bin
 
 run: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
-	$(BIN)/python -m components.evaluation.table results
+	@$(BIN)/python -m components.evaluation.table results
+	@echo 'Next: open reports/index.html | $(BIN)/mlflow ui | $(BIN)/python -m flows.caption PICTURE...'
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

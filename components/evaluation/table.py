@@ -1,9 +1,13 @@
 """Systems x metrics as a table, with intervals: the same rows in the terminal and in the report."""
 
+import json
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -96,3 +100,15 @@ def _cell(column: System, metric: str, winner: float | None) -> Text:
     bounds = min(precision, 2)  # six systems then fit into 80 columns
     cell = Text(f"{score['mean']:.{precision}f}", style="bold" if score["mean"] == winner else "")
     return cell.append(f"\n{score['low']:.{bounds}f}–{score['high']:.{bounds}f}", style="not bold dim")
+
+
+def main(folder: str = "results") -> None:
+    """Print the table of every variant evaluated in `folder`: python -m components.evaluation.table [FOLDER]"""
+    paths = sorted(Path(folder).glob("*/metrics.json"))
+    if not paths:
+        sys.exit(f"{folder}: no evaluation there. Run `dvc repro` first.")
+    Console().print(results_table({path.parent.name: json.loads(path.read_text()) for path in paths}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
