@@ -38,6 +38,7 @@ def training_arguments(
         "logging_steps": 50,
         "save_strategy": "no",
         "report_to": "none",
+        "disable_tqdm": False,
         "remove_unused_columns": False,  # datasets here give row numbers; collators build the batch
         "dataloader_pin_memory": False,
     }

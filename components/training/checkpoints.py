@@ -1,6 +1,6 @@
 """Where an interrupted training goes on, and when it must not.
 
-Checkpoints lie beside the output, hidden from DVC: they are neither input nor result. A checkpoint belongs to exactly
+Checkpoints are neither input nor result of a stage: they lie in a folder of their own, unknown to DVC. A checkpoint belongs to exactly
 one combination of parameters, data and code; its folder carries their fingerprint, and any other training starts anew.
 """
 

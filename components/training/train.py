@@ -36,7 +36,7 @@ def train_variant(
 
     An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
     """
-    checkpoints = Path(out).parent / f".{variant}.checkpoints"
+    checkpoints = Path(out).parent.parent / "checkpoints" / variant
     mark = fingerprint(params=params.model_dump(), variant=variant, features=store.identity)
     resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)

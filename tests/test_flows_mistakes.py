@@ -1,0 +1,112 @@
+"""What a user sees of a mistake: one message, no traceback, an exit code, nothing half-written."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import UserError
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the suite's params.yaml, in which stages can be run as users run them."""
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(TINY))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def start(project: Path, *command: str) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(project: Path, *command: str) -> tuple[int, str]:
+    process = start(project, *command)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def assert_told(result: tuple[int, str], *parts: str) -> None:
+    code, output = result
+    assert code == 1 and "Traceback" not in output, output
+    for part in parts:
+        assert part in output
+
+
+def test_a_misspelt_key(project):
+    (project / "params.yaml").write_text(yaml.safe_dump(TINY | {"maper": "mlp"}))
+    assert_told(run(project, "flows.prepare"), "unknown key 'maper'", "Known here: seed, profile, variants")
+    assert not (project / "data").exists()
+
+
+def test_a_missing_stage_output(project):
+    assert_told(run(project, "flows.features"), "data/prepared", "prepare")
+
+
+def test_a_corrupt_picture(project, tables):
+    prepared = project / "data" / "prepared"
+    shutil.copytree(tables.folder, prepared)
+    victim = prepared / "images" / tables.images["file_name"].iloc[5]
+    victim.write_bytes(victim.read_bytes()[:60])
+    assert_told(run(project, "flows.towers"), victim.name, "cannot be read")
+    assert not (project / "data" / "towers").exists()
+
+
+def test_ctrl_c_leaves_nothing_half_written(project, tables):
+    shutil.copytree(tables.folder, project / "data" / "prepared")
+    endless = TINY["towers"]["offline"] | {"clip_epochs": 100_000}
+    (project / "params.yaml").write_text(yaml.safe_dump(TINY | {"towers": {"offline": endless}}))
+    process = start(project, "flows.towers")
+    deadline = time.monotonic() + 90
+    while "it/s" not in process.stdout.readline():  # the progress bar of the training
+        assert time.monotonic() < deadline and process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in output
+    assert [path.name for path in (project / "data").iterdir()] == ["prepared"]
+
+
+def test_an_unknown_model_and_no_picture(project):
+    assert_told(run(project, "flows.caption", "nowhere.png"), "nowhere.png: no such file or folder")
+
+
+def test_a_full_disk_and_a_users_mistake_end_a_flow_as_a_failed_state():
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.stage import stage
+
+    @stage
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/mlp/model.safetensors")
+
+    @stage
+    def mistaken() -> None:
+        raise UserError("captions.csv: row 3: no caption.")
+
+    @stage
+    def parent() -> None:
+        mistaken()
+
+    with prefect_test_harness(server_startup_timeout=120):
+        state = full(return_state=True)
+        assert state.is_failed() and "models/mlp/model.safetensors" in state.message
+        state = parent(return_state=True)
+        assert state.is_failed() and state.message == "captions.csv: row 3: no caption."
