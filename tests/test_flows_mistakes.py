@@ -66,7 +66,7 @@ def test_a_corrupt_picture(project, tables):
     shutil.copytree(tables.folder, prepared)
     victim = prepared / "images" / tables.images["file_name"].iloc[5]
     victim.write_bytes(victim.read_bytes()[:60])
-    assert_told(run(project, "flows.towers"), victim.name, "cannot be read")
+    assert_told(run(project, "flows.towers"), victim.name, "Restore it")
     assert not (project / "data" / "towers").exists()
 
 
