@@ -1,8 +1,10 @@
 """How the reference system trains and decodes, as plain functions on the same weights.
 
-Three habits make it slow, and nothing else is copied from it: the frozen vision tower runs in every step; every caption is
-padded to 260 tokens; captions are decoded one image at a time, without a cache, all logits of all positions each time.
-Attention is eager and GPT-2's activation is not fused, as in the transformers of its time.
+Three habits make it slow, and nothing else is copied from it: the frozen vision tower runs in every step;
+    every caption is
+padded to 260 tokens; captions are decoded one image at a time, without a cache, all logits of all positions
+each time. Attention is eager, GPT-2's activation is not fused, as in the transformers of its time; and
+GPT-2's own dropout is active in training, frozen or not.
 """
 
 import torch
@@ -21,6 +23,10 @@ def as_in_2022(model: CaptionModel) -> CaptionModel:
     model.vision_encoder.vision.set_attn_implementation("eager")
     for block in model.text_generator.lm.transformer.h:
         block.mlp.act = NewGELUActivation()
+    for module in model.text_generator.lm.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.1
+    model.config.tower_dropout = 0.1  # so that train() reaches them
     return model
 
 
@@ -32,7 +38,7 @@ def training_step(
     padded = F.pad(input_ids, (0, padding))
     labels = F.pad(input_ids, (0, padding), value=-100)
     logits = model(pixel_values=pixel_values, input_ids=padded, skip_logits=False).logits
-    loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=-100)
+    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=-100)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -41,7 +47,7 @@ def training_step(
 
 @torch.no_grad()
 def beam_search(model: CaptionModel, image: Tensor, beams: int, new_tokens: int) -> Tensor:
-    """The best caption [L] of one image [1 x 1 x 3 x H x W]; ended beams are kept until the search is over."""
+    """The best caption [L] of one image [1 x 1 x 3 x H x W]; ended beams stay in the search."""
     context = model.encode(pixel_values=image)
     end = model.config.eos_token_id
     sequences = torch.full((1, 1), model.config.bos_token_id)

@@ -76,8 +76,8 @@ def test_maps_before_training():
 
 
 def test_rollout_by_hand():
-    """Two latents, three visual tokens. In layer 1, latent 0 looks at token 0 and latent 1 at token 2; in layer 2,
-    latent 0 looks at latent 1 and latent 1 at token 1; each keeps half of what it had.
+    """Two latents, three visual tokens. In layer 1, latent 0 looks at token 0 and latent 1 at token 2; in
+    layer 2, latent 0 looks at latent 1 and latent 1 at token 1; each keeps half of what it had.
     """
     one = torch.tensor([[1.0, 0, 0, 0, 0], [0, 0, 1, 0, 0]])[None, None]
     two = torch.tensor([[0.0, 0, 0, 0, 1], [0, 1, 0, 0, 0]])[None, None]

@@ -18,7 +18,7 @@ def _picture(colour="red"):
 
 
 def test_the_text_format_is_the_reference_s(processor):
-    """BOS + " " + caption + " " + EOS; padding masked; every real token a label, BOS too: the prefix predicts it."""
+    """BOS + " " + caption + " " + EOS; every real token is a label, BOS too: the prefix predicts it."""
     batch = processor(text=["a dog", "two  red\n apples"])
     rows = zip(batch["input_ids"], batch["attention_mask"].bool(), strict=True)
     texts = [processor.tokenizer.decode(row[mask]) for row, mask in rows]

@@ -66,6 +66,25 @@ def test_bfloat16_autocast(batch, mapper):
     assert torch.cosine_similarity(flat, other, dim=0) > 0.98
 
 
+def test_towers_held_in_bfloat16(batch):
+    """Under autocast the same but for the rounding of token embeddings; the bridge stays in float32."""
+    model = tiny_model(gates=0.2).train()
+    model(**batch).loss.backward()
+    expected = torch.cat([g.flatten() for g in _gradients(model).values()])
+    model.zero_grad()
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    model.hold_towers_in(torch.bfloat16)
+    assert model.text_generator.lm.lm_head.weight is model.get_input_embeddings().weight
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(**batch).loss
+    loss.backward()
+    found = _gradients(model)
+    assert list(found) == names
+    assert all(gradient.dtype == torch.float32 for gradient in found.values())
+    flat = torch.cat([g.flatten() for g in found.values()])
+    assert torch.cosine_similarity(flat, expected, dim=0) > 0.98
+
+
 def test_a_bfloat16_model_captions(batch):
     model = tiny_model().to(torch.bfloat16)
     sequences = model.generate(pixel_values=batch["pixel_values"], num_beams=3, max_new_tokens=6)

@@ -132,7 +132,7 @@ def test_half_precision_features_are_taken():
 
 
 def test_a_deeper_layer_is_still_found_after_pickling():
-    """The registry pickles models; what transformers installs to record hidden states does not survive that."""
+    """The registry pickles models; what transformers installs to record hidden states is lost by that."""
     import cloudpickle
 
     model = tiny_model(feature_layer=-2).eval()

@@ -111,7 +111,7 @@ class CaptionModel(
         )
         if vision_features is None:
             vision_features = self.vision_encoder(pixel_values)
-        features = vision_features.to(self.dtype)
+        features = vision_features.to(next(self.bridge_modules()[-1].parameters()).dtype)
         mapped = self.mapper(features, frame_mask)
         mask = None if frame_mask is None else frame_mask.repeat_interleave(self.config.prefix_length, dim=1)
         prefix, mask = absent_first(mapped, mask)
@@ -134,6 +134,7 @@ class CaptionModel(
         context: VisualContext | None = None,
         cache: Cache | None = None,
         use_cache: bool = False,
+        logits_to_keep: int = 0,
         output_attentions: bool = False,
         skip_logits: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
@@ -151,6 +152,7 @@ class CaptionModel(
             labels: [R x L], the token that position i should be, -100 where none is asked for
             cache: of an earlier call; input_ids then continue it, and attention_mask covers all text so far
             use_cache: return a cache (not with labels)
+            logits_to_keep: with a cache, only the logits of the last rows; 0: of all
             output_attentions: return what the gated blocks and the resampler attended to
             skip_logits: return the loss alone and spare memory. Default: in training, if labels are given.
             num_items_in_batch: divide the summed loss by this instead of the number of labels (gradient
@@ -171,7 +173,9 @@ class CaptionModel(
             if context is None:
                 context = self.encode(pixel_values, vision_features, frame_mask, output_attentions)
             if continues or (use_cache and labels is None):
-                return self._read(input_ids, attention_mask, context, cache, output_attentions)
+                return self._read(
+                    input_ids, attention_mask, context, cache, logits_to_keep, output_attentions
+                )
             return self._score(
                 input_ids, attention_mask, labels, context, output_attentions, skip_logits, num_items_in_batch
             )
@@ -182,13 +186,15 @@ class CaptionModel(
         attention_mask: Tensor | None,
         context: VisualContext,
         cache: Cache | None,
+        logits_to_keep: int,
         output_attentions: bool,
     ) -> CaptionOutput:
         """Logits of text that continues what the cache holds; padding stays in place, a mask hides it."""
         weights = [] if output_attentions else None
         hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, True, weights)
         cache.context = context
-        return _output(context, weights, logits=self.text_generator.lm.lm_head(hidden), cache=cache)
+        logits = self.text_generator.lm.lm_head(hidden[:, -logits_to_keep:].contiguous())
+        return _output(context, weights, logits=logits, cache=cache)
 
     def _score(
         self,
@@ -222,12 +228,12 @@ class CaptionModel(
             weights = weights and [take_rows(w.transpose(1, 2), rows).transpose(1, 2) for w in weights]
         head, predicting = self.text_generator.lm.lm_head, slice(-input_ids.shape[1] - 1, -1)
         loss = logits = None
-        if skip_logits:
-            loss = caption_loss(head(hidden[:, predicting]), labels, num_items)
+        if skip_logits:  # flat, so that the head is one product of matrices, not one a caption
+            loss = caption_loss(head(hidden[:, predicting].flatten(0, 1)), labels, num_items)
         else:
             logits = head(hidden)
             if labels is not None:
-                loss = caption_loss(logits[:, predicting], labels, num_items)
+                loss = caption_loss(logits[:, predicting].flatten(0, 1), labels, num_items)
         return _output(context, weights, loss=loss, logits=logits)
 
 
@@ -243,12 +249,12 @@ def _output(context: VisualContext, weights: list[Tensor] | None, **fields: Any)
 
 
 def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
-    """Cross-entropy [R x L x V], [R x L] -> scalar, over the labels that are not -100 and over nothing else.
+    """Cross-entropy [R*L x V], [R x L] -> scalar, over the labels that are not -100 and over nothing else.
 
     `num_items` divides the sum instead of the count: over micro-batches the loss then weighs each token
     alike.
     """
-    logits, labels = logits.flatten(0, 1).float(), labels.flatten()
+    logits, labels = logits.float(), labels.flatten()
     if num_items is None:
         return F.cross_entropy(logits, labels, ignore_index=-100)
     return F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum") / num_items

@@ -139,8 +139,8 @@ class CheckpointMixin:
             if found["sha256"] != expected["sha256"]:
                 raise UserError(
                     f"{path}: the {tower} tower at '{found['source']}' is not the one that this bridge was "
-                    f"trained on: SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... (then at "
-                    f"'{expected['source']}'). Pass the folder of the right one as {option}=..."
+                    f"trained on: SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... "
+                    f"(then at '{expected['source']}'). Pass the folder of the right one as {option}=..."
                 )
         load_bridge(model, _weights_at(path), path)
         return model

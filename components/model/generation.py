@@ -84,4 +84,5 @@ class CaptionGeneration:
             "context": context,
             "cache": cache,
             "use_cache": use_cache,
+            "logits_to_keep": 1,
         }

@@ -74,7 +74,8 @@ class TextGenerator(nn.Module):
         past = cache.get_seq_length() if cache is not None else 0
         prefix, prefix_mask = context.rows(len(input_ids))
         if past == 0:
-            embeddings = torch.cat((prefix.to(embeddings.dtype), embeddings), dim=1)
+            wider = torch.promote_types(prefix.dtype, embeddings.dtype)
+            embeddings = torch.cat((prefix.to(wider), embeddings.to(wider)), dim=1)
         length = embeddings.shape[1]
         self._check_length(past + length)
         mask = _join(prefix_mask, text_mask, prefix.shape[1], past + length)

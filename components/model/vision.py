@@ -40,8 +40,8 @@ class VisionEncoder(nn.Module):
     def _hidden(self, pixel_values: Tensor) -> Tensor:
         """[n x C x H x W] -> [n x N x Dv], the hidden states of the chosen layer.
 
-        Not by `output_hidden_states`: what transformers installs for it does not survive pickling, and a registered
-        model is pickled. The states of layer k are what layer k + 1 is given.
+        Not by `output_hidden_states`: what transformers installs for it does not survive pickling, and a
+        registered model is pickled. The states of layer k are what layer k + 1 is given.
         """
         if self.feature_layer == -1:
             return self.vision(pixel_values).last_hidden_state
