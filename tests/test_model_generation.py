@@ -40,6 +40,12 @@ def test_the_cache_changes_no_caption(mapper, resampler, beams):
     assert torch.equal(cached, model.generate(**arguments, max_new_tokens=10, use_cache=False))
 
 
+def test_a_static_cache_has_room_for_the_prefix(model):
+    arguments = {"pixel_values": images(2, frames=3), "num_beams": 3, "max_new_tokens": 8}
+    static = model.generate(**arguments, cache_implementation="static", disable_compile=True)
+    assert torch.equal(static, model.generate(**arguments))
+
+
 @pytest.mark.parametrize("beams", [1, 4])
 def test_a_batch_equals_one_by_one(model, beams):
     pictures = images(3, frames=3)

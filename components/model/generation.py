@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache
+from transformers import Cache, GenerationConfig
 
 from components.errors import UserError
 from components.model.context import VisualContext
@@ -86,3 +86,17 @@ class CaptionGeneration:
             "use_cache": use_cache,
             "logits_to_keep": 1,
         }
+
+    def _prepare_cache_for_generation(
+        self,
+        generation_config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        generation_mode: Any,
+        batch_size: int,
+        max_cache_length: int,
+    ) -> None:
+        """A cache of fixed size needs room for the prefix, which `generate` does not see as tokens."""
+        longest = max_cache_length + model_kwargs["context"].prefix.shape[1]
+        super()._prepare_cache_for_generation(
+            generation_config, model_kwargs, generation_mode, batch_size, longest
+        )
