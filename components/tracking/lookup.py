@@ -1,0 +1,104 @@
+"""Find a run by what a user calls it, with the test scores it left."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.errors import UserError
+from components.tracking.faults import friendly, is_permanent
+from components.tracking.promotion import SCORES, scores_of_run
+from components.tracking.store import Store, connect
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+COMPARISONS = "comparisons"
+"""Folder among a run's artifacts: one JSON file for each run that it was compared with."""
+
+
+@dataclass(frozen=True)
+class TestedRun:
+    """A run with its test scores.
+
+    Attributes:
+        test_digest: hash of the test split (`provenance.tables_digest`); comparable if it is the same.
+        scores: the evaluate stage's per-image table.
+    """
+
+    __test__ = False  # pytest: not a test, although it is called so
+
+    run_id: str
+    name: str
+    test_digest: str
+    scores: "pd.DataFrame"
+
+
+def tested_run(text: str) -> TestedRun:
+    """The run that `text` names: models:/NAME/VERSION, models:/NAME@ALIAS, a run id, a run name, or a variant
+    (then its newest run).
+
+    Raises:
+        UserError: there is none, it was never evaluated, or the store cannot be reached.
+    """
+    with friendly(f"Looking for '{text}'"):
+        store = connect()
+        run = find_run(text, store)
+        datasets = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
+        digests = [dataset.digest for dataset in datasets if dataset.name.endswith("-test")]
+        scores = scores_of_run(run.info.run_id, store) if digests else None
+    if scores is None:
+        raise UserError(f"The run '{text}' ({run.info.run_id}) has no {SCORES}. Evaluate it: dvc repro")
+    return TestedRun(run.info.run_id, run.info.run_name, digests[-1], scores)
+
+
+def find_run(text: str, store: Store) -> "Run":
+    """The run that `text` names, see `tested_run`.
+
+    Raises:
+        UserError: there is none.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if text.startswith("models:/"):
+            return store.client.get_run(_run_of_version(text, store))
+        if len(text) == 32 and set(text) <= set("0123456789abcdef"):
+            return store.client.get_run(text)
+    except MlflowException as error:
+        if is_permanent(error):
+            raise UserError(f"'{text}': no such run or model version.") from None
+        raise
+    quoted = text.replace("'", "\\'")
+    for query in (f"tags.variant = '{quoted}'", f"attributes.run_name = '{quoted}'"):
+        found = store.client.search_runs(
+            [store.experiment_id], query, max_results=1, order_by=["attributes.start_time DESC"]
+        )
+        if found:
+            return found[0]
+    known = sorted({run.info.run_name for run in store.client.search_runs([store.experiment_id])})
+    raise UserError(f"No run '{text}'. There are: {', '.join(known) or 'none yet; run dvc repro'}.")
+
+
+def log_comparison(run_id: str, other: TestedRun, content: dict, verdict: str) -> None:
+    """Leave a comparison with the run: the numbers as an artifact, the verdict as a tag.
+
+    Raises:
+        UserError: the store cannot be reached.
+    """
+    with friendly("Logging the comparison"):
+        client = connect().client
+        client.log_text(run_id, json.dumps(content, indent=2), f"{COMPARISONS}/{other.run_id}.json")
+        client.set_tag(run_id, f"compared.{other.run_id[:8]}", f"with {other.name}: {verdict}")
+
+
+def _run_of_version(uri: str, store: Store) -> str:
+    """The id of the run that a models:/ URI was trained in."""
+    path = uri.removeprefix("models:/")
+    name, at, alias = path.partition("@")
+    if at:
+        return store.client.get_model_version_by_alias(name, alias).run_id
+    name, _, version = path.partition("/")
+    if not version.isdigit():
+        raise UserError(f"'{uri}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
+    return store.client.get_model_version(name, version).run_id

@@ -1,0 +1,89 @@
+"""Is the difference between two runs real? Paired bootstrap over test pictures, logged with the first run.
+
+python -m flows.compare mlp transformer
+python -m flows.compare models:/clip-gpt2-captioner/3 models:/clip-gpt2-captioner@champion
+
+A run is called by its id, its name, its variant (the newest run of it) or a model version.
+"""
+
+import argparse
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from components.errors import UserError
+from components.evaluation.bootstrap import Difference
+from components.evaluation.evaluate import MODEL, compare
+from components.tracking.lookup import TestedRun, log_comparison, tested_run
+
+METRICS = ("CIDEr", "BLEU-4")
+
+
+def compare_runs(first: str, second: str, samples: int = 2000) -> dict[str, Difference]:
+    """Print the comparison of two runs on their common test pictures, and log it.
+
+    Raises:
+        UserError: no such run, one without test scores, or different test data.
+    """
+    a, b = tested_run(first), tested_run(second)
+    if a.run_id == b.run_id:
+        raise UserError(f"'{first}' and '{second}' are the same run, {a.run_id}.")
+    if a.test_digest != b.test_digest:
+        raise UserError(
+            f"Not comparable: {a.name} was tested on the data {a.test_digest}, {b.name} on {b.test_digest}."
+        )
+    differences = compare(rows(a), rows(b), METRICS, samples)
+    words = verdict(differences)
+    Console().print(table(a, b, differences), f"{a.name} against {b.name}: {words}.\n", highlight=False)
+    log_comparison(a.run_id, b, content(a, b, differences, samples), words)
+    return differences
+
+
+def rows(run: TestedRun):
+    """The model's rows of a run, by image."""
+    return run.scores[run.scores["system"] == MODEL].set_index("image_id")
+
+
+def verdict(differences: dict[str, Difference]) -> str:
+    """One phrase a metric: is the difference real, and which way?"""
+    phrases = []
+    for metric, found in differences.items():
+        if found.real:
+            way = "better" if found.difference > 0 else "worse"
+            phrases.append(f"{metric} is really {way} ({found.difference:+.3f}, p {found.p:.3f})")
+        else:
+            phrases.append(f"no real difference in {metric} ({found.difference:+.3f}, p {found.p:.3f})")
+    return "; ".join(phrases)
+
+
+def table(a: TestedRun, b: TestedRun, differences: dict[str, Difference]) -> Table:
+    """Scores of both, their difference with its interval, p, and whether it is real."""
+    result = Table(title=f"{len(rows(a))} test pictures, data {a.test_digest}", box=box.SIMPLE_HEAD)
+    result.add_column("")
+    for heading in (a.name, b.name, "difference", "95 % interval", "p", "real"):
+        result.add_column(heading, justify="right")
+    for metric, d in differences.items():
+        bounds = f"{d.low:+.3f} to {d.high:+.3f}"
+        cells = (f"{d.a:.3f}", f"{d.b:.3f}", f"{d.difference:+.3f}", bounds, f"{d.p:.3f}")
+        result.add_row(metric, *cells, "yes" if d.real else "no")
+    return result
+
+
+def content(a: TestedRun, b: TestedRun, differences: dict[str, Difference], samples: int) -> dict:
+    """What is logged."""
+    names = {"a": a.name, "b": b.name, "a_run_id": a.run_id, "b_run_id": b.run_id}
+    scores = {metric: d._asdict() | {"real": bool(d.real)} for metric, d in differences.items()}
+    return names | {"test_data": a.test_digest, "samples": samples, "differences": scores}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m flows.compare", description=__doc__.splitlines()[0])
+    parser.add_argument("first", metavar="RUN")
+    parser.add_argument("second", metavar="RUN")
+    options = parser.parse_args()
+    try:
+        compare_runs(options.first, options.second)
+    except UserError as error:
+        sys.exit(f"flows.compare: {error}")
