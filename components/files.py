@@ -1,6 +1,5 @@
 """Outputs appear whole or not at all."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from pathlib import Path
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any failure.
 
-    Serves files and folders alike: the body creates either at the yielded path. What stood at `path` before stays
-    until the new content is complete.
+    Serves files and folders alike: the body creates either at the yielded path. What stood at `path` before
+    stays until the new content is complete.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +21,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         fresh = scratch / path.name
         yield fresh
         if path.is_dir():  # a non-empty folder cannot be replaced in one step: move it out of the way first
-            os.replace(path, scratch / "old")
-        os.replace(fresh, path)
+            path.replace(scratch / "old")
+        fresh.replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

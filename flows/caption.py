@@ -23,7 +23,8 @@ BATCH = 32
 
 @stage
 def caption(paths: list[str], model: str = CHAMPION, out: str | None = None) -> None:
-    """Print (or write to `out`, one JSON object a line) a caption for every picture of `paths`, folders searched through."""
+    """Print (or write to `out`, one JSON object a line) a caption for every picture of `paths`, folders
+    searched through."""
     files = list(pictures(paths))
     captioner = load(model)
     rows: list[dict[str, str]] = []
@@ -80,7 +81,7 @@ def load(model: str):
 
     if not Path(model, "config.json").exists():
         raise UserError(
-            f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder with a model."
+            f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
         )
     return CaptionModel.from_pretrained(model).eval()
 

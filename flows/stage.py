@@ -1,4 +1,5 @@
-"""What makes a function a stage: a Prefect flow that a user's mistake ends with one message, and a command line."""
+"""What makes a function a stage: a Prefect flow that a user's mistake ends with one message, and a command
+line."""
 
 import errno
 import functools
@@ -26,8 +27,8 @@ from components.errors import UserError  # noqa: E402
 def stage(function: Callable) -> Flow:
     """A Prefect flow named after `function` (`train_caption` -> `train-caption`).
 
-    `UserError`, a full disk and the failure of a subflow end it as a failed state that carries the message; anything
-    else is a bug and keeps its traceback.
+    `UserError`, a full disk and the failure of a subflow end it as a failed state that carries the message;
+    anything else is a bug and keeps its traceback.
     """
 
     @functools.wraps(function)
@@ -39,9 +40,8 @@ def stage(function: Callable) -> Flow:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            return Failed(
-                message=f"No space left on the disk while writing {error.filename or PROJECT}. Free some, run again."
-            )
+            place = error.filename or PROJECT
+            return Failed(message=f"No space left on the disk, writing {place}. Free some and run again.")
 
     return flow(name=function.__name__.replace("_", "-"))(run)
 

@@ -1,7 +1,7 @@
 """The two frozen towers as ordinary `save_pretrained` folders: `clip/` and `gpt2/`.
 
-Offline they are pre-trained here, on the training split; with a hub (or local folders) they are fetched. What comes
-after reads the folders and cannot tell which it was.
+Offline they are pre-trained here, on the training split; with a hub (or local folders) they are fetched. What
+comes after reads the folders and cannot tell which it was.
 """
 
 import json
@@ -27,7 +27,8 @@ from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bp
 
 
 def build_towers(params: Params, tables: Tables, out: str | Path) -> dict[str, float]:
-    """Write `clip/`, `gpt2/` and `metrics.json` below `out`; return the metrics (retrieval and perplexity on val)."""
+    """Write `clip/`, `gpt2/` and `metrics.json` below `out`; return the metrics (retrieval and perplexity on
+    val)."""
     with atomic_path(out) as folder:
         folder.mkdir()
         if params.profile == "hub":

@@ -55,10 +55,11 @@ def clip_config(params: OfflineTowers, tokenizer: PreTrainedTokenizerFast) -> CL
 
 
 def contrastive_loss(logits_per_text: Tensor, input_ids: Tensor) -> Tensor:
-    """Symmetric cross-entropy over the batch, [n x n] logits, where equal captions count as positives of each other.
+    """Symmetric cross-entropy over the batch, [n x n] logits, where equal captions count as positives of each
+    other.
 
-    In a small caption domain the same sentence occurs twice in a batch; calling the twin a negative would teach
-    the tower to tell apart what is the same.
+    In a small caption domain the same sentence occurs twice in a batch; calling the twin a negative would
+    teach the tower to tell apart what is the same.
     """
     same = (input_ids[:, None] == input_ids[None]).all(-1)
     targets = same / same.sum(-1, keepdim=True)
@@ -68,7 +69,8 @@ def contrastive_loss(logits_per_text: Tensor, input_ids: Tensor) -> Tensor:
 class PairCollator:
     """Draws one caption of each image and shifts, brightens or darkens the picture a little.
 
-    Takes row numbers into `pixels` ([n x 3 x h x w], uint8) and `tokens` (one list of token ids per reference, per image).
+    Takes row numbers into `pixels` ([n x 3 x h x w], uint8) and `tokens` (one list of token ids per
+    reference, per image).
     """
 
     def __init__(
@@ -91,7 +93,8 @@ class PairCollator:
         }
 
     def augment(self, pixels: Tensor) -> Tensor:
-        """Shift by up to `shift` pixels (edges repeated) and scale the brightness by 0.85-1.15: [n x 3 x h x w] in [-1, 1]."""
+        """Shift by up to `shift` pixels (edges repeated) and scale the brightness by 0.85-1.15: [n x 3 x h x
+        w] in [-1, 1]."""
         dy, dx = self.rng.integers(-self.shift, self.shift + 1, 2)
         height, width = pixels.shape[-2:]
         rows = (torch.arange(height) + int(dy)).clamp(0, height - 1)

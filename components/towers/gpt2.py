@@ -10,7 +10,8 @@ from components.training.arguments import training_arguments
 
 
 def gpt2_config(params: OfflineTowers, tokenizer: PreTrainedTokenizerFast) -> GPT2Config:
-    """As wide as the vision tower (as 768 and 768 in the originals); no dropout: the model is small, not the data."""
+    """As wide as the vision tower (as 768 and 768 in the originals); no dropout: the model is small, not the
+    data."""
     return GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=params.positions,
@@ -27,7 +28,8 @@ def gpt2_config(params: OfflineTowers, tokenizer: PreTrainedTokenizerFast) -> GP
 
 
 def pack(captions: list[str], tokenizer: PreTrainedTokenizerFast, length: int, seed: int) -> torch.Tensor:
-    """All captions in random order as one stream `<eot> caption <eot> caption ...`, cut into rows: [n x length]."""
+    """All captions in random order as one stream `<eot> caption <eot> caption ...`, cut into rows: [n x
+    length]."""
     order = torch.randperm(len(captions), generator=torch.Generator().manual_seed(seed)).tolist()
     texts = [f"{tokenizer.bos_token} {captions[i]} " for i in order]  # the next row's BOS is its EOS
     stream = torch.tensor([token for ids in tokenizer(texts)["input_ids"] for token in ids])

@@ -13,7 +13,8 @@ def retrieval(
 ) -> dict[str, float]:
     """Image-to-text retrieval over the first caption of every image in `tables`: R@1 and R@5.
 
-    A picture counts as found when the retrieved caption reads the same as its own (twins occur in small domains).
+    A picture counts as found when the retrieved caption reads the same as its own (twins occur in small
+    domains).
     """
     references = tables.references()
     image_ids = list(tables.images["image_id"])

@@ -1,8 +1,8 @@
 """A byte-level BPE tokenizer, trained on the captions, in the two forms that CLIP and GPT-2 expect.
 
-One vocabulary serves both towers (Radford et al. 2019, section 2.2). The forms differ as the originals do: CLIP's
-tokenizer adds `<|startoftext|>` and `<|endoftext|>` by itself and pools at the latter; GPT-2's adds nothing and uses
-`<|endoftext|>` as both ends.
+One vocabulary serves both towers (Radford et al. 2019, section 2.2). The forms differ as the originals do:
+CLIP's tokenizer adds `<|startoftext|>` and `<|endoftext|>` by itself and pools at the latter; GPT-2's adds
+nothing and uses `<|endoftext|>` as both ends.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def train_bpe(captions: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE of at most `vocab_size` entries (256 bytes, the two specials, merges), each merge seen twice."""
+    """Byte-level BPE of at most `vocab_size` entries (256 bytes, the two specials, merges), each merge seen
+    twice."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -31,7 +32,8 @@ def train_bpe(captions: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def clip_tokenizer(bpe: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
-    """The tokenizer in CLIP's form: `text` -> `<|startoftext|> text <|endoftext|>`, padded with the end token."""
+    """The tokenizer in CLIP's form: `text` -> `<|startoftext|> text <|endoftext|>`, padded with the end
+    token."""
     bpe = Tokenizer.from_str(bpe.to_str())
     ids = [(token, bpe.token_to_id(token)) for token in (BOS, EOS)]
     bpe.post_processor = processors.TemplateProcessing(single=f"{BOS} $A {EOS}", special_tokens=ids)

@@ -1,7 +1,8 @@
 """Where an interrupted training goes on, and when it must not.
 
-Checkpoints are neither input nor result of a stage: they lie in a folder of their own, unknown to DVC. A checkpoint belongs to exactly
-one combination of parameters, data and code; its folder carries their fingerprint, and any other training starts anew.
+Checkpoints are neither input nor result of a stage: they lie in a folder of their own, unknown to DVC. A
+checkpoint belongs to exactly one combination of parameters, data and code; its folder carries their
+fingerprint, and any other training starts anew.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ CODE = ("model", "training")
 
 
 def fingerprint(**ingredients) -> str:
-    """Hash of everything that a resume must find unchanged: `ingredients` (JSON-able) and the code of model and training."""
+    """Hash of everything that a resume must find unchanged: `ingredients` (JSON-able) and the code of model
+    and training."""
     digest = hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode())
     for path in sorted(path for name in CODE for path in (PACKAGE / name).rglob("*.py")):
         digest.update(path.read_bytes())
@@ -24,7 +26,8 @@ def fingerprint(**ingredients) -> str:
 
 
 def claim(folder: str | Path, mark: str) -> str | None:
-    """Make `folder` the place for the checkpoints of the training `mark`; return the checkpoint to resume from, if any."""
+    """Make `folder` the place for the checkpoints of the training `mark`; return the checkpoint to resume
+    from, if any."""
     folder = Path(folder)
     stamp = folder / "fingerprint"
     if folder.exists() and not (stamp.exists() and stamp.read_text() == mark):

@@ -6,7 +6,8 @@ import torch
 from torch.utils.data import Sampler
 
 MEGABATCH = 16
-"""Batches are cut from runs of this many shuffled batches sorted by length: little padding, much randomness left."""
+"""Batches are cut from runs of this many shuffled batches sorted by length: little padding, much randomness
+left."""
 
 
 class ReferenceSampler(Sampler[tuple[int, int]]):
@@ -14,7 +15,8 @@ class ReferenceSampler(Sampler[tuple[int, int]]):
 
     Args:
         lengths: token count of every reference of every image.
-        batch_size: how many examples the batches (over all processes) are cut into; whole batches are shuffled and
+        batch_size: how many examples the batches (over all processes) are cut into; whole batches are
+            shuffled and
             an incomplete one comes last, so that cutting finds the boundaries again.
     """
 
