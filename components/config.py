@@ -37,10 +37,11 @@ class DataParams(Section):
     """Stage `prepare`: where pictures and captions come from, and what they must be like."""
 
     source: Literal["scenes", "coco", "karpathy", "table", "video"] = "scenes"
-    annotations: str | list[str] | dict[str, str] | None = None  # a file, several, or one a split
-    images: str | None = None  # folder that file names are relative to
+    folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
+    annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file, several, or one a split
+    images: str | None = None  # below `folder`: the pictures, clips
     on_invalid: Literal["fail", "quarantine"] = "fail"
-    splits: Literal["auto", "given", "made"] = "auto"
+    splits: Literal["auto", "given", "hash"] = "auto"
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     seed: int = 0  # of the data set and its splits; the top-level seed is that of training
@@ -48,6 +49,21 @@ class DataParams(Section):
     image_size: Annotated[int, Field(ge=32, le=512)] = 64  # scenes
     num_frames: Positive = 8  # video
     licence: str = ""  # goes into the model card
+
+    def files(self) -> dict[str, str | list[str] | dict[str, str] | None]:
+        """`annotations` and `images` as paths; absolute ones stay what they are."""
+
+        def path(name: str) -> str:
+            return str(Path(self.folder) / name)
+
+        given = self.annotations
+        if isinstance(given, dict):
+            annotations = {split: path(name) for split, name in given.items()}
+        elif isinstance(given, list):
+            annotations = [path(name) for name in given]
+        else:
+            annotations = given and path(given)
+        return {"annotations": annotations, "images": self.images and path(self.images)}
 
 
 class HubTowers(Section):
@@ -135,7 +151,12 @@ class ModelParams(Section):
 class FeatureParams(Section):
     """Stage `features`: the frozen vision tower over every image, once."""
 
-    batch_size: Positive = 128
+    batch_size: Positive = 128  # pictures or frames at a time
+    cache: bool = True  # false: keep nothing, encode pixels whenever they are needed
+    views: Positive = 1  # of a training image: itself, and augmented ones
+    task_runner: Literal["threads", "dask", "ray"] = "threads"  # what the shards are computed on
+    address: str | None = None  # of a Dask or Ray cluster that sees this folder; none: one made here
+    workers: Positive = 1  # threads, or processes of a cluster made here; one fills all cores already
 
 
 class TrainParams(Section):

@@ -6,10 +6,10 @@ python -m flows.evaluate mlp
 import sys
 
 from components.config import Params, Variant
-from components.data.features import FeatureStore
 from components.data.tables import read_tables
 from components.tracking import RunRecord, dataset_entry, evaluation_metrics, open_variant_run, tables_digest
-from flows.paths import FEATURES, MODELS, PREPARED, RESULTS, TOWERS
+from flows.features import open_features
+from flows.paths import MODELS, PREPARED, RESULTS, TOWERS
 from flows.stage import main, stage
 
 
@@ -19,7 +19,7 @@ def evaluate(variant: Variant) -> None:
     from components.evaluation.variant import evaluate_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
-    evaluation = evaluate_variant(params, tables, FeatureStore(FEATURES), TOWERS, MODELS / variant)
+    evaluation = evaluate_variant(params, tables, open_features(params, tables), TOWERS, MODELS / variant)
     evaluation.write(RESULTS / variant)
     with open_variant_run(
         variant,

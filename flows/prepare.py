@@ -5,7 +5,7 @@ python -m flows.prepare
 
 from components.config import Params
 from components.data.prepare import prepare as prepare_data
-from flows.paths import PREPARED
+from flows.paths import FAULTS, PREPARED
 from flows.stage import main, stage
 
 
@@ -13,7 +13,8 @@ from flows.stage import main, stage
 def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
     params = Params.load().data
-    prepare_data(out=PREPARED, **params.model_dump(exclude={"licence"}))
+    options = params.model_dump(exclude={"folder", "licence"}) | params.files()
+    prepare_data(out=PREPARED, report=FAULTS.parent, **options)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.config import Params, Variant
-from components.data.features import FeatureStore
 from components.data.tables import read_tables
 from components.tracking import tables_digest
 from components.tracking.provenance import git_tags
-from flows.paths import FAULTS, FEATURES, MODELS, PREPARED, REPORT, RESULTS
+from flows.features import open_features
+from flows.paths import FAULTS, MODELS, PREPARED, REPORT, RESULTS
 from flows.stage import main, stage
 
 
@@ -23,11 +23,11 @@ def report(variants: list[Variant] | None = None) -> None:
     from components.evaluation.report.content import read_json
     from components.evaluation.report.render import write_report
 
-    tables = read_tables(PREPARED)
+    params, tables = Params.load(), read_tables(PREPARED)
     page = build_report(
-        variants or Params.load().variants,
+        variants or params.variants,
         tables,
-        FeatureStore(FEATURES),
+        open_features(params, tables),
         RESULTS,
         MODELS,
         faults=read_json(FAULTS),

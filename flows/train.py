@@ -6,16 +6,19 @@ python -m flows.train mlp
 import sys
 
 from components.config import Params, Variant
-from components.data.features import FeatureStore
+from components.data.report import data_metrics
 from components.data.tables import Tables, read_tables
 from components.tracking import dataset_entry, open_variant_run, tables_digest
-from flows.paths import FEATURES, MODELS, PREPARED, TOWERS
+from flows.features import open_features
+from flows.paths import FAULTS, MODELS, PREPARED, TOWERS
 from flows.stage import main, stage
 
 
 @stage
 def train(variant: Variant) -> None:
-    """Train, log to an MLflow run of the variant, keep the checkpoint that captions validation pictures best."""
+    """Train, log to an MLflow run of the variant, keep the checkpoint that captions validation pictures
+    best.
+    """
     from components.tracking.callback import MlflowCallback
     from components.training.train import train_variant
 
@@ -28,10 +31,17 @@ def train(variant: Variant) -> None:
         datasets=[dataset_entry(tables, split) for split in ("train", "val")],
     ) as run:
         callback = MlflowCallback(run, validation_samples(tables, params.seed))
-        store = FeatureStore(FEATURES)
-        scores = train_variant(params, variant, tables, store, TOWERS, MODELS / variant, [callback])
+        features = open_features(params, tables)
+        run.log_metrics(data_metrics(FAULTS))
+        scores = train_variant(params, variant, tables, features, TOWERS, MODELS / variant, [callback])
+        run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
     run.record.write(MODELS / variant / "run.json")
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
+    if scores["truncated_captions"]:
+        print(
+            f"{variant}: {scores['truncated_captions']} training captions have more than "
+            f"{params.train.max_tokens} tokens and were cut (train.max_tokens)"
+        )
 
 
 def validation_samples(tables: Tables, seed: int, count: int = 12):

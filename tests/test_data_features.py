@@ -25,18 +25,23 @@ def fill(folder, images, encoder_id="tower", shard_size=100):
     return shards
 
 
+def vision(store, image_ids):
+    """Of pictures [b x num_tokens x width]."""
+    return store.batch(image_ids)["vision_features"][:, 0]
+
+
 def test_features_are_the_towers_hidden_states(store, encoder, tables):
     image_ids = list(tables.images["image_id"])[::37]
     features, embeds = encoder.encode(tables, image_ids, batch_size=4)
-    assert torch.allclose(store.vision_features(image_ids), features, atol=2e-3, rtol=2e-3)  # float16
+    assert torch.allclose(vision(store, image_ids), features, atol=2e-3, rtol=2e-3)  # float16
     assert torch.allclose(store.image_embeds(image_ids), embeds, atol=1e-5)
 
 
 def test_any_order_and_repetition_of_images_can_be_asked_for(store, tables):
     image_ids = list(tables.images["image_id"])
     asked = [image_ids[i] for i in (399, 0, 151, 0)]
-    one_by_one = torch.cat([store.vision_features([i]) for i in asked])
-    assert torch.equal(store.vision_features(asked), one_by_one)
+    one_by_one = torch.cat([vision(store, [i]) for i in asked])
+    assert torch.equal(vision(store, asked), one_by_one)
 
 
 def test_only_what_is_missing_is_computed(tables, tmp_path):
@@ -44,7 +49,7 @@ def test_only_what_is_missing_is_computed(tables, tmp_path):
     assert sum(len(s.image_ids) for s in fill(tmp_path, first)) == 250
     assert sum(len(s.image_ids) for s in fill(tmp_path, all_images)) == len(all_images) - 250
     assert fill(tmp_path, all_images) == []
-    rows = FeatureStore(tmp_path).vision_features(list(all_images["image_id"]))[:, 0, 0]
+    rows = vision(FeatureStore(tmp_path), list(all_images["image_id"]))[:, 0, 0]
     assert rows.tolist() == list(range(len(all_images)))
 
 
@@ -72,7 +77,7 @@ def test_a_store_that_is_not_there_or_lacks_an_image_says_what_to_run(tmp_path, 
     with pytest.raises(UserError, match="dvc repro features"):
         FeatureStore(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no-such-image"):
-        store.vision_features(["no-such-image"])
+        store.batch(["no-such-image"])
 
 
 def test_a_damaged_shard_is_named(tables, tmp_path):

@@ -67,6 +67,20 @@ def summarize(tables: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame) ->
     }
 
 
+def data_metrics(path: str | Path) -> dict[str, float]:
+    """The counts in the validation.json at `path` as MLflow metrics: data/images/train, data/faults/...,
+    none without it.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    counts = {"captions": summary["captions"], "faults": sum(summary["faults"].values())}
+    for group in ("images", "faults", "quarantined"):
+        counts |= {f"{group}/{name}": number for name, number in summary[group].items()}
+    return {f"data/{name}": float(number) for name, number in counts.items()}
+
+
 def _spread(values: pd.Series) -> dict[str, float]:
     if values.empty:
         return {}

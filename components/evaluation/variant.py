@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, CLIPModel
 
 from components.config import Params
-from components.data.features import FeatureStore
+from components.data.features import Features
 from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
@@ -17,40 +17,39 @@ from components.model import CaptionModel
 
 
 def evaluate_variant(
-    params: Params, tables: Tables, store: FeatureStore, towers: str | Path, model_folder: str | Path
+    params: Params, tables: Tables, features: Features, towers: str | Path, model_folder: str | Path
 ) -> Evaluation:
-    """Captions of the test split by the model in `model_folder`, scored together with the three baselines'."""
+    """Captions of the test split by the model in `model_folder`, scored together with the three
+    baselines'.
+    """
     settings, test, train = params.evaluate, tables.split("test"), tables.split("train")
     references, image_ids = test.references(), list(test.images["image_id"])
     model = CaptionModel.from_pretrained(model_folder)
-
-    def inputs(ids: list[str]) -> dict:
-        return {"vision_features": store.vision_features(ids)[:, None]}
 
     decoded = decode(
         model,
         model.processor,
         image_ids,
-        inputs,
+        features.batch,
         batch_size=settings.batch_size,
         **settings.decoding(),
     )
     shown = baselines.other_image(image_ids, params.seed)
     systems = {
         MODEL: decoded.captions,
-        "nearest_neighbour": _nearest_neighbour(store, train, image_ids),
+        "nearest_neighbour": _nearest_neighbour(features, train, image_ids),
         "blind": baselines.blind(decoded.captions, shown),
         "most_frequent": dict.fromkeys(image_ids, baselines.most_frequent(train.captions["caption"])),
     }
     clip = CLIPModel.from_pretrained(Path(towers) / "clip").eval()
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
-    embeds = store.image_embeds(image_ids)
+    embeds = features.image_embeds(image_ids)
     extra = {
         name: {"clip": clip_scores(clip, tokenizer, embeds, [captions[i] for i in image_ids])}
         for name, captions in systems.items()
     }
-    extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, inputs)
-    extra["blind"]["likelihood"] = likelihood(model, model.processor, references, inputs, shown)
+    extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
+    extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
     return evaluate(
         systems,
         References(references),
@@ -61,12 +60,12 @@ def evaluate_variant(
     )
 
 
-def _nearest_neighbour(store: FeatureStore, train: Tables, image_ids: list[str]) -> dict[str, str]:
+def _nearest_neighbour(features: Features, train: Tables, image_ids: list[str]) -> dict[str, str]:
     training_ids = list(train.images["image_id"])
     return baselines.nearest_neighbour(
         image_ids,
-        store.image_embeds(image_ids).numpy(),
+        features.image_embeds(image_ids).numpy(),
         training_ids,
-        store.image_embeds(training_ids).numpy(),
+        features.image_embeds(training_ids).numpy(),
         train.references(),
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 AT_ONCE = 100  # MLflow's limit of params and of tags for one call
-TRAINED = ("train/", "gate/", "val/", "system/")
+TRAINED = ("data/", "train/", "gate/", "val/", "system/")
 
 
 def open_child(store: Store, event: Mapping) -> str:

@@ -1,7 +1,7 @@
 """Captions and cached features as training batches.
 
-An example is a pair (image row, reference number): the sampler decides which reference of an image an epoch shows, so
-the dataset itself is a pure function and a resumed epoch sees the same examples.
+An example is a pair (image row, reference number): the sampler decides which reference of an image an epoch
+shows, so the dataset itself is a pure function and a resumed epoch sees the same examples.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from components.data.features import FeatureStore
+from components.data.features import Features
 from components.data.tables import Tables
 from components.model import CaptionProcessor
 
@@ -18,24 +18,35 @@ from components.model import CaptionProcessor
 class CaptionDataset(Dataset):
     """Rows of one split: tokenised references of every image, in the model's text format.
 
-    `tokens[row][reference]` are the ids of `BOS + " " + caption + " " + EOS`, cut to `max_tokens` (the end is kept).
+    `tokens[row][choice]` are the ids of `BOS + " " + caption + " " + EOS`, cut to `max_tokens` (the end is
+    kept). Where an image has augmented views, its references stand there once for each of them: choosing one
+    chooses both. `truncated` counts the captions that were cut.
     """
 
-    def __init__(self, tables: Tables, processor: CaptionProcessor, max_tokens: int):
+    def __init__(self, tables: Tables, processor: CaptionProcessor, max_tokens: int, views: int = 1):
         references = tables.references()
         self.image_ids = list(tables.images["image_id"])
         self.references = [references[image_id] for image_id in self.image_ids]
         flat = [processor.wrap(caption) for captions in self.references for caption in captions]
-        ids = iter(processor.tokenizer(flat, add_special_tokens=False)["input_ids"])
-        self.tokens = [[_cut(next(ids), max_tokens) for _ in captions] for captions in self.references]
+        ids = processor.tokenizer(flat, add_special_tokens=False)["input_ids"]
+        self.truncated = sum(len(caption) > max_tokens for caption in ids)
+        cut = iter([_cut(caption, max_tokens) for caption in ids])
+        self.tokens = [[next(cut) for _ in captions] * views for captions in self.references]
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def __getitem__(self, example: tuple[int, int] | int) -> dict:
-        """The image of a row with one of its references; a bare row means the first, as validation wants it."""
-        row, reference = example if isinstance(example, tuple) else (example, 0)
-        return {"row": row, "image_id": self.image_ids[row], "input_ids": self.tokens[row][reference]}
+        """The image of a row with one of its references; a bare row means the first, as validation wants
+        it.
+        """
+        row, choice = example if isinstance(example, tuple) else (example, 0)
+        return {
+            "row": row,
+            "image_id": self.image_ids[row],
+            "view": choice // len(self.references[row]),
+            "input_ids": self.tokens[row][choice],
+        }
 
 
 def _cut(ids: list[int], max_tokens: int) -> list[int]:
@@ -44,13 +55,14 @@ def _cut(ids: list[int], max_tokens: int) -> list[int]:
 
 @dataclass
 class CaptionCollator:
-    """Examples -> `vision_features` [b x 1 x num_tokens x width], `input_ids`, `attention_mask`, `labels` [b x s].
+    """Examples -> `vision_features` [b x F x num_tokens x width] and `frame_mask` [b x F] where clips differ
+    in length; `input_ids`, `attention_mask`, `labels` [b x s].
 
-    Captions are padded to the longest of the batch; `labels` are -100 there and nowhere else, so that the prefix learns to
-    predict BOS and a caption learns to end. `rows` [b] says which images these are.
+    Captions are padded to the longest of the batch; `labels` are -100 there and nowhere else, so that the
+    prefix learns to predict BOS and a caption learns to end. `rows` [b] says which images these are.
     """
 
-    store: FeatureStore
+    features: Features
     pad_token_id: int
 
     def __call__(self, examples: list[dict]) -> dict[str, Tensor]:
@@ -61,9 +73,7 @@ class CaptionCollator:
             caption = torch.tensor(example["input_ids"])
             input_ids[i, : len(caption)] = labels[i, : len(caption)] = caption
         return {
-            "vision_features": self.store.vision_features([example["image_id"] for example in examples])[
-                :, None
-            ],
+            **self.features.batch([e["image_id"] for e in examples], [e["view"] for e in examples]),
             "input_ids": input_ids,
             "attention_mask": (labels != -100).long(),
             "labels": labels,

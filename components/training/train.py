@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import EvalPrediction
 
 from components.config import VARIANTS, Params
-from components.data.features import FeatureStore
+from components.data.features import Features
 from components.data.tables import Tables
 from components.evaluation.scorers import ValidationCider
 from components.files import atomic_path
@@ -27,44 +27,46 @@ def train_variant(
     params: Params,
     variant: str,
     tables: Tables,
-    store: FeatureStore,
+    features: Features,
     towers: str | Path,
     out: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
-    """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its validation scores.
+    """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its validation scores,
+    and how many training captions were cut to `train.max_tokens`.
 
     An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
     """
     checkpoints = Path(out).parent.parent / "checkpoints" / variant
-    mark = fingerprint(params=params.model_dump(), variant=variant, features=store.identity)
+    mark = fingerprint(params=params.model_dump(), variant=variant, features=features.identity)
     resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)
     towers = Path(towers)
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
     model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
-    trainer = build_trainer(params, model, tables, store, checkpoints, callbacks)
+    trainer = build_trainer(params, model, tables, features, checkpoints, callbacks)
     trainer.train(resume_from_checkpoint=resume)
     with atomic_path(out) as folder:
         folder.mkdir()
         model.save_pretrained(folder)
         (folder / "history.json").write_text(json.dumps(history(trainer.state.log_history), indent=1) + "\n")
     release(checkpoints)
-    return best_scores(trainer.state.log_history)
+    truncated = trainer.train_dataset.truncated
+    return best_scores(trainer.state.log_history) | {"truncated_captions": truncated}
 
 
 def build_trainer(
     params: Params,
     model: CaptionModel,
     tables: Tables,
-    store: FeatureStore,
+    features: Features,
     workdir: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> CaptionTrainer:
     """A `CaptionTrainer` for the splits `train` and `val` of `tables`."""
     settings, processor = params.train, model.processor
-    train = CaptionDataset(tables.split("train"), processor, settings.max_tokens)
+    train = CaptionDataset(tables.split("train"), processor, settings.max_tokens, params.features.views)
     val = CaptionDataset(
         tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens
     )
@@ -96,7 +98,7 @@ def build_trainer(
     return CaptionTrainer(
         model,
         arguments,
-        data_collator=CaptionCollator(store, processor.tokenizer.pad_token_id),
+        data_collator=CaptionCollator(features, processor.tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=val,
         compute_metrics=validation_metrics(processor, val),

@@ -8,6 +8,9 @@ from transformers import Trainer
 
 from components.training.sampler import ReferenceSampler
 
+IMAGES = ("vision_features", "frame_mask")
+"""What of a batch describes the images."""
+
 
 class CaptionTrainer(Trainer):
     """Trains the bridge of a `CaptionModel`.
@@ -61,7 +64,8 @@ class CaptionTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         with self.compute_loss_context_manager():
             loss = self.compute_loss(model, inputs).detach()
-            tokens = self.model.generate(vision_features=inputs["vision_features"], **self.generation)
+            images = {name: inputs[name] for name in IMAGES if name in inputs}
+            tokens = self.model.generate(**images, **self.generation)
         return loss, tokens, inputs["rows"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

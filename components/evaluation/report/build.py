@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.data.features import FeatureStore
+from components.data.features import Features
 from components.data.tables import Tables
 from components.evaluation.report.content import Report, Variant, WordMaps, choose_pictures, load_variant
 from components.evaluation.report.looking import word_maps
@@ -14,7 +14,7 @@ from components.model import CaptionModel
 def build_report(
     variants: Sequence[str],
     tables: Tables,
-    store: FeatureStore,
+    features: Features,
     results: Path,
     models: Path,
     *,
@@ -22,7 +22,8 @@ def build_report(
     provenance: Mapping[str, str],
     params: str,
 ) -> Report:
-    """The report on `variants`, whose evaluations lie in `results`/VARIANT and whose models in `models`/VARIANT.
+    """The report on `variants`, whose evaluations lie in `results`/VARIANT and whose models in
+    `models`/VARIANT.
 
     Args:
         faults, provenance, params: see `Report`.
@@ -42,7 +43,7 @@ def build_report(
         looked=[
             maps
             for variant in loaded
-            for maps in _looked(variant, models / variant.name, chosen.looked, store)
+            for maps in _looked(variant, models / variant.name, chosen.looked, features)
         ],
         faults=faults,
         provenance=provenance,
@@ -51,7 +52,7 @@ def build_report(
     )
 
 
-def _looked(variant: Variant, folder: Path, image_ids: Sequence[str], store: FeatureStore) -> list[WordMaps]:
+def _looked(variant: Variant, folder: Path, image_ids: Sequence[str], features: Features) -> list[WordMaps]:
     """Where the words of the variant's captions looked; nothing if it has no cross-attention to look with."""
     model = CaptionModel.from_pretrained(folder)
     if model.resampler is None:
@@ -63,7 +64,7 @@ def _looked(variant: Variant, folder: Path, image_ids: Sequence[str], store: Fea
             image_id,
             variant.name,
             variant.captions[image_id],
-            {"vision_features": store.vision_features([image_id])[:, None]},
+            features.batch([image_id]),
         )
         for image_id in image_ids
         if variant.captions[image_id]
