@@ -3,7 +3,7 @@
 Three habits make it slow, and nothing else is copied from it: the frozen vision tower runs in every step;
     every caption is
 padded to 260 tokens; captions are decoded one image at a time, without a cache, all logits of all positions
-each time. Attention is eager, GPT-2's activation is not fused, as in the transformers of its time; and
+each time. Attention is written out, GPT-2's activation is not fused, as in the transformers of its time; and
 GPT-2's own dropout is active in training, frozen or not.
 """
 
@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import NewGELUActivation
+from transformers.models.gpt2 import modeling_gpt2
 
-from components.model import CaptionModel
+from components.model import CaptionModel, cross_attention, resampler
 
 PADDED_LENGTH = 260
 
 
 def as_in_2022(model: CaptionModel) -> CaptionModel:
-    """Eager attention in both towers, GPT-2's activation in eight separate operations."""
+    """The operations of 4.24 and of the reference's bridge. Changes this whole process: give it one of its own."""
     model.text_generator.lm.set_attn_implementation("eager")
     model.vision_encoder.vision.set_attn_implementation("eager")
+    modeling_gpt2.eager_attention_forward = gpt2_attention
+    resampler.attend = cross_attention.attend = bridge_attention
     for block in model.text_generator.lm.transformer.h:
         block.mlp.act = NewGELUActivation()
     for module in model.text_generator.lm.modules():
@@ -28,6 +31,36 @@ def as_in_2022(model: CaptionModel) -> CaptionModel:
             module.p = 0.1
     model.config.tower_dropout = 0.1  # so that train() reaches them
     return model
+
+
+def gpt2_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout=0.0,
+    **_,
+) -> tuple[Tensor, Tensor]:
+    """[B x h x L x d] each -> [B x L x h x d], as `GPT2Attention._attn` of transformers 4.24."""
+    weights = query @ key.transpose(-1, -2)
+    weights = weights / torch.full([], value.shape[-1] ** 0.5)
+    causal = torch.ones(key.shape[-2], key.shape[-2], dtype=torch.bool).tril()[-query.shape[-2] :]
+    weights = torch.where(causal, weights, torch.full([], torch.finfo(weights.dtype).min))
+    if attention_mask is not None:
+        weights = weights + attention_mask
+    weights = F.dropout(weights.softmax(dim=-1), dropout, module.training)
+    return (weights @ value).transpose(1, 2), weights
+
+
+def bridge_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, output_weights: bool = False
+) -> tuple[Tensor, None]:
+    """[B x h x L x d] each -> [B x L x h*d], in einsums, the maximum subtracted by hand."""
+    scores = torch.einsum("bhqd,bhkd->bhqk", query * query.shape[-1] ** -0.5, key)
+    scores = scores - scores.amax(dim=-1, keepdim=True).detach()
+    output = torch.einsum("bhqk,bhkd->bhqd", scores.softmax(dim=-1), value)
+    return output.transpose(1, 2).flatten(2), None
 
 
 def training_step(
