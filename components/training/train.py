@@ -32,13 +32,14 @@ def train_variant(
     out: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
-    """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its validation scores,
-    and how many training captions were cut to `train.max_tokens`.
+    """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its
+    validation scores, and how many training captions were cut to `train.max_tokens`.
 
     An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
     """
     checkpoints = Path(out).parent.parent / "checkpoints" / variant
-    mark = fingerprint(params=params.model_dump(), variant=variant, features=features.identity)
+    settings = params.model_dump(exclude={"features"})  # the features' identity says all that matters of these
+    mark = fingerprint(params=settings, variant=variant, features=features.identity)
     resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)
     towers = Path(towers)
