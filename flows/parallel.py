@@ -12,8 +12,8 @@ from components.errors import UserError
 Runner = Literal["threads", "dask", "ray"]
 
 
-def task_runner(kind: Runner = "threads", address: str | None = None, workers: int = 1) -> TaskRunner:
-    """The Prefect task runner called `kind`.
+def task_runner(kind: Runner = "threads", address: str | None = None, workers: int = 1) -> TaskRunner | None:
+    """The Prefect task runner called `kind`; None for one thread, which needs none.
 
     Args:
         address: of a running cluster, whose machines see this folder at this path; None makes one here.
@@ -23,7 +23,7 @@ def task_runner(kind: Runner = "threads", address: str | None = None, workers: i
         UserError: the package of the runner is not installed.
     """
     if kind == "threads":
-        return ThreadPoolTaskRunner(max_workers=workers)
+        return ThreadPoolTaskRunner(max_workers=workers) if workers > 1 else None
     try:
         return _dask(address, workers) if kind == "dask" else _ray(address, workers)
     except ImportError as error:
@@ -49,7 +49,7 @@ def _ray(address: str | None, workers: int) -> TaskRunner:
 
 
 def map_task(
-    runner: TaskRunner,
+    runner: TaskRunner | None,
     task: Task,
     pieces: Sequence[Any],
     finished: Callable[[int], None] = lambda i: None,
@@ -66,6 +66,8 @@ def map_task(
     """
     if not pieces:
         return []
+    if runner is None:
+        return [_here(task, piece, i, finished, fixed) for i, piece in enumerate(pieces)]
     with runner:
         futures = [runner.submit(task, {"piece": piece, **fixed}) for piece in pieces]
         number = {id(future): i for i, future in enumerate(futures)}
@@ -73,6 +75,12 @@ def map_task(
             future.result()
             finished(number[id(future)])
         return [future.result() for future in futures]
+
+
+def _here(task: Task, piece: Any, i: int, finished: Callable[[int], None], fixed: dict[str, Any]) -> Any:
+    result = task.fn(piece, **fixed)
+    finished(i)
+    return result
 
 
 def _done(runner: TaskRunner, futures: list) -> Iterator[Any]:
