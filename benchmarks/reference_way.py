@@ -19,7 +19,7 @@ PADDED_LENGTH = 260
 
 
 def as_in_2022(model: CaptionModel) -> CaptionModel:
-    """The operations of 4.24 and of the reference's bridge. Changes this whole process: give it one of its own."""
+    """The operations of its time. Changes this whole process: give it one of its own."""
     model.text_generator.lm.set_attn_implementation("eager")
     model.vision_encoder.vision.set_attn_implementation("eager")
     modeling_gpt2.eager_attention_forward = gpt2_attention
