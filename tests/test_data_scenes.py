@@ -80,7 +80,7 @@ def test_five_different_references_of_human_length(full_plan: pd.DataFrame) -> N
 
 
 def test_grammar_agrees_with_the_number_and_the_sound(full_plan: pd.DataFrame) -> None:
-    """'an orange fox' and 'two wolves are', never 'a orange fox' or 'two wolf is'."""
+    """'an orange fox' and 'two mice are', never 'a orange fox' or 'two mouse is'."""
     texts = {text for texts in full_plan["captions"] for text in texts}
     for text in texts:
         for article, word in re.findall(r"\b(an?) (\w+)", text):
@@ -95,9 +95,7 @@ def test_grammar_agrees_with_the_number_and_the_sound(full_plan: pd.DataFrame) -
     [
         ("snowman", "snowmen"),
         ("mouse", "mice"),
-        ("wolf", "wolves"),
         ("maple leaf", "maple leaves"),
-        ("sheep", "sheep"),
         ("cactus", "cacti"),
         ("strawberry", "strawberries"),
         ("fox", "foxes"),
@@ -115,7 +113,7 @@ def test_noun_phrases() -> None:
     assert NAMED["green apple"].phrase(3) == "three green apples"  # its name has the colour: always said
     assert NAMED["fox"].phrase(1) == "a fox"
     assert NAMED["fox"].phrase(1, coloured=True) == "an orange fox"
-    assert NAMED["owl"].phrase(1) == "an owl"
+    assert NAMED["elephant"].phrase(1) == "an elephant"
     assert with_article("unicorn") == "a unicorn"
 
 

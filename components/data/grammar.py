@@ -2,7 +2,7 @@
 
     scene       -> counts | pair
     counts      -> 1-4 drawings of one kind, where they stand, ground          'three foxes side by side ...'
-    pair        -> drawings of two kinds, one or two of each, relation, ground 'two foxes above a red car ...'
+    pair        -> drawings of two kinds, at most two of one, relation, ground 'two foxes above a red car ...'
     noun phrase -> article or number, (colour,) noun                           'an orange fox', 'two wolves'
     relation    -> to the left of | to the right of | above | below
     ground      -> (on) a (striped) blue background | a (striped) blue picture
