@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from components.data.grammar import PLACES, Counts, Pair, Scene, references
-from components.data.grounds import GROUNDS, Ground, paint
+from components.data.grounds import GROUNDS, PATTERNS, Ground, paint
 from components.data.openmoji import Drawing, drawings, render
 from components.data.tables import SPLITS, Tables, write_tables
 from components.errors import UserError
@@ -35,7 +35,7 @@ SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
 
 
 def build_scenes(
-    folder: str | Path, *, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = ("plain",)
+    folder: str | Path, *, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
 ) -> Tables:
     """Draw `num_images` scenes of `image_size` x `image_size` pixels into `folder`, with their tables.
 
@@ -51,7 +51,7 @@ def build_scenes(
 
 
 def compose(
-    folder: Path, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = ("plain",)
+    folder: Path, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw the pictures into `folder`/images; returns the tables of images and captions."""
     (folder / "images").mkdir(parents=True)
@@ -82,7 +82,7 @@ def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dic
 
 
 def plan(
-    num_images: int, seed: int, patterns: Sequence[str] = ("plain",)
+    num_images: int, seed: int, patterns: Sequence[str] = PATTERNS
 ) -> Iterator[tuple[str, Scene, list[str]]]:
     """Yield (split, scene, references) of every picture: train, val, test, the kinds in turn.
 
