@@ -1,6 +1,7 @@
 """The configuration: params.yaml as one typed, frozen object.
 
-Every key of params.yaml stands here once, with its type, its bounds and what it means; unknown keys are refused by name.
+Every key of params.yaml stands here once, with its type, its bounds and what it means; unknown keys are
+refused by name.
 The top-level keys are the stages, plus `seed`, `profile` and `variants`.
 """
 
@@ -38,7 +39,7 @@ class DataParams(Section):
 
     source: Literal["scenes", "coco", "karpathy", "table", "video"] = "scenes"
     folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
-    annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file, several, or one a split
+    annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file or more
     images: str | None = None  # below `folder`: the pictures, clips
     on_invalid: Literal["fail", "quarantine"] = "fail"
     splits: Literal["auto", "given", "hash"] = "auto"
@@ -74,7 +75,9 @@ class HubTowers(Section):
 
 
 class OfflineTowers(Section):
-    """Profile `offline`: small towers, pre-trained on the training split. Both are `width` wide, as 768 and 768 in the originals."""
+    """Profile `offline`: small towers, pre-trained on the training split. Both are `width` wide, as 768 and
+    768 in the originals.
+    """
 
     vocab_size: Annotated[int, Field(ge=300)] = 1024
     width: Annotated[int, Field(ge=32, multiple_of=32)] = 128
@@ -215,7 +218,8 @@ class Params(Section):
         """Read `path`.
 
         Raises:
-            UserError: no such file, no YAML, an unknown key, a value out of range; all faults at once, by key.
+            UserError: no such file, no YAML, an unknown key, a value out of range; all faults at once, by
+            key.
         """
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
-"""Stage `register`: every variant a version in the MLflow registry, the best one @champion if it passes the gate.
+"""Stage `register`: every variant a version in the MLflow registry, the best one @champion if it passes the
+gate.
 
     python -m flows.register
 """
@@ -27,7 +28,9 @@ SAMPLES = 8
 
 @stage
 def register(variants: list[Variant] | None = None) -> None:
-    """Register `variants` (default: those of params.yaml), choose the champion, write reports/registry.json."""
+    """Register `variants` (default: those of params.yaml), choose the champion, write
+    reports/registry.json.
+    """
     params, tables = Params.load(), read_tables(PREPARED)
     name = params.register_.name
     candidates = [candidate(variant, params, tables) for variant in variants or params.variants]

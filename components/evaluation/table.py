@@ -103,7 +103,9 @@ def _cell(column: System, metric: str, winner: float | None) -> Text:
 
 
 def main(folder: str = "results") -> None:
-    """Print the table of every variant evaluated in `folder`: python -m components.evaluation.table [FOLDER]"""
+    """Print the table of every variant evaluated in `folder`: python -m components.evaluation.table
+    [FOLDER]
+    """
     paths = sorted(Path(folder).glob("*/metrics.json"))
     if not paths:
         sys.exit(f"{folder}: no evaluation there. Run `dvc repro` first.")

@@ -38,7 +38,7 @@ def train_variant(
     An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
     """
     checkpoints = Path(out).parent.parent / "checkpoints" / variant
-    settings = params.model_dump(exclude={"features"})  # the features' identity says all that matters of these
+    settings = params.model_dump(exclude={"features"})  # their identity says all that matters of these
     mark = fingerprint(params=settings, variant=variant, features=features.identity)
     resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)
@@ -110,7 +110,9 @@ def build_trainer(
 
 
 def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Callable[[EvalPrediction], dict]:
-    """CIDEr of the validation captions that `CaptionTrainer` decoded, against all references of each image."""
+    """CIDEr of the validation captions that `CaptionTrainer` decoded, against all references of each
+    image.
+    """
     cider = ValidationCider(dict(zip(val.image_ids, val.references, strict=True)))
 
     def score(prediction: EvalPrediction) -> dict[str, float]:
@@ -124,7 +126,9 @@ def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Call
 
 
 def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the curves are named everywhere."""
+    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the curves are named
+    everywhere.
+    """
     return [{key.replace("eval_", "val/", 1): value for key, value in record.items()} for record in log]
 
 

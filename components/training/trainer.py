@@ -1,5 +1,6 @@
-"""`transformers.Trainer`, told three things: which parameters learn how fast, which reference comes next, and that a
-captioner is judged by the captions it writes."""
+"""`transformers.Trainer`, told three things: which parameters learn how fast, which reference comes next, and
+that a captioner is judged by the captions it writes.
+"""
 
 import time
 
@@ -16,8 +17,8 @@ class CaptionTrainer(Trainer):
     """Trains the bridge of a `CaptionModel`.
 
     Args:
-        gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until they move
-            (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
+        gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until they
+            move (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
         generation: keyword arguments of `generate` for the validation captions.
     """
 
@@ -33,8 +34,9 @@ class CaptionTrainer(Trainer):
         )
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
-        """AdamW over the bridge alone: matrices with weight decay; biases, norms and learned tokens without; gates at
-        their own rate."""
+        """AdamW over the bridge alone: matrices with weight decay; biases, norms and learned tokens without;
+        gates at their own rate.
+        """
         if self.optimizer is None:
             groups = {"decay": [], "plain": [], "gates": []}
             for name, parameter in (model or self.model).named_parameters():
