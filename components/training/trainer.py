@@ -17,8 +17,8 @@ class CaptionTrainer(Trainer):
     """Trains the bridge of a `CaptionModel`.
 
     Args:
-        gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until they
-            move (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
+        gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until
+            they move (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
         generation: keyword arguments of `generate` for the validation captions.
     """
 
