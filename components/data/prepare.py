@@ -40,9 +40,11 @@ def prepare(
 
     Args:
         on_invalid: `fail` stops at any fault; `quarantine` moves faulty rows to quarantine.parquet and
-        goes on splits, val_share, test_share: see `assign_splits` report: folder of the validation
-        report, written in both cases; default: `out` with "-report" added options: what the source takes
-        (`Options`)
+            goes on
+        splits, val_share, test_share: see `assign_splits`
+        report: folder of the validation report, written in both cases; default: `out` with "-report"
+            added
+        options: what the source takes (`Options`)
 
     Raises:
         UserError: unknown source or option, or faults that may not or cannot be quarantined; names the
