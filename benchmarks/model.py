@@ -5,7 +5,8 @@
     python -m benchmarks.model --only train    # or decode
 
 Weights are random, made from the configurations: nothing is downloaded. Every measurement runs in a process
-of its own, so that its peak memory is its own. On a GPU: tokens a second and MFU of the training step in bfloat16.
+of its own, so that its peak memory is its own. On a GPU: tokens a second and MFU of the training step in
+bfloat16.
 """
 
 import argparse
