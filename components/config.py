@@ -176,7 +176,7 @@ class TrainParams(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     validations: Positive = 6  # times in a run that validation captions are decoded and scored
     validation_images: Positive = 200
-    max_tokens: Annotated[int, Field(ge=4)] = 64
+    max_tokens: Annotated[int, Field(ge=4)] = 64  # of a caption: more are cut, and not written in validation
 
 
 class EvaluateParams(Section):

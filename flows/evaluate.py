@@ -7,7 +7,13 @@ import sys
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
-from components.tracking import RunRecord, dataset_entry, evaluation_metrics, open_variant_run, tables_digest
+from components.tracking import (
+    dataset_entry,
+    evaluation_metrics,
+    open_variant_run,
+    tables_digest,
+    weights_digest,
+)
 from flows.features import open_features
 from flows.paths import MODELS, PREPARED, RESULTS, TOWERS
 from flows.stage import main, stage
@@ -26,10 +32,11 @@ def evaluate(variant: Variant) -> None:
         stage="evaluate",
         params=params.model_dump(by_alias=True),
         data=tables_digest(tables),
-        record=RunRecord.read(MODELS / variant / "run.json"),
+        weights=weights_digest(MODELS / variant),
         datasets=[dataset_entry(tables, "test")],
     ) as run:
         run.log_metrics(evaluation_metrics(evaluation.metrics()))
+        run.made(results=RESULTS / variant)
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
     cider = evaluation.intervals["model"]["CIDEr"]
     print(f"{variant}: test CIDEr {cider.mean:.3f} [{cider.low:.3f}, {cider.high:.3f}]")

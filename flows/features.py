@@ -76,7 +76,8 @@ def open_features(params: Params, tables: Tables) -> Features:
     """The images as training, evaluation and report want them: from the store, or encoded on the fly."""
     if params.features.cache:
         return FeatureStore(FEATURES)
-    from components.towers.encode import LiveFeatures, VisionEncoder
+    from components.data.live_features import LiveFeatures
+    from components.towers.encode import VisionEncoder
 
     encoder = VisionEncoder(TOWERS / "clip", params.model.feature_layer)
     return LiveFeatures(tables, encoder, params.features.batch_size, params.features.views)

@@ -5,7 +5,6 @@ gate.
 """
 
 import json
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,10 +12,10 @@ from components.config import Params, Variant
 from components.data.tables import Tables, read_tables
 from components.evaluation.bootstrap import paired_bootstrap
 from components.files import atomic_path
-from components.tracking import RunRecord, open_variant_run, tables_digest
+from components.tracking import open_variant_run, scores_digest, tables_digest, weights_digest
 from components.tracking.card import DataFacts, Sample, model_card
+from components.tracking.git import git_tags
 from components.tracking.promotion import Candidate, promote
-from components.tracking.provenance import git_tags
 from components.tracking.registry import log_captioner
 from components.tracking.verify import reload_problem
 from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
@@ -54,9 +53,10 @@ def register(variants: list[Variant] | None = None) -> None:
 def candidate(variant: Variant, params: Params, tables: Tables) -> Candidate:
     """Register one variant and load it back in a fresh process."""
     from components.model import CaptionModel
+    from components.training.history import best_scores, read_history
 
     folder, test = MODELS / variant, tables.split("test")
-    validation = best_validation(folder)
+    validation = best_scores(read_history(folder))["CIDEr"]
     scores = pd.read_parquet(RESULTS / variant / "per_image.parquet")
     captions = scores[scores["system"] == "model"].set_index("image_id")["caption"]
     shown = test.sample(SAMPLES, params.seed)
@@ -93,7 +93,8 @@ def candidate(variant: Variant, params: Params, tables: Tables) -> Candidate:
         stage="register",
         params=params.model_dump(by_alias=True),
         data=facts.digest,
-        record=RunRecord.read(folder / "run.json"),
+        weights=weights_digest(folder),
+        scores=scores_digest(RESULTS / variant),
     ) as run:
         run_id = run.require_id()
         version = log_captioner(
@@ -108,12 +109,6 @@ def candidate(variant: Variant, params: Params, tables: Tables) -> Candidate:
     uri = f"models:/{params.register_.name}/{version}"
     problem = reload_problem(uri, images, [captions[i] for i in image_ids], decoding)
     return Candidate(variant, version, run_id, validation, facts.test_digest, scores, problem)
-
-
-def best_validation(folder: Path) -> float:
-    """The validation CIDEr by which the checkpoint in `folder` was chosen."""
-    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    return max(record["val/CIDEr"] for record in history if "val/CIDEr" in record)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.tracking import tables_digest
-from components.tracking.provenance import git_tags
+from components.tracking.git import git_tags
 from flows.features import open_features
 from flows.paths import FAULTS, MODELS, PREPARED, REPORT, RESULTS
 from flows.stage import main, stage
@@ -19,9 +19,10 @@ from flows.stage import main, stage
 @stage
 def report(variants: list[Variant] | None = None) -> None:
     """Scores, curves, captions, attention and data faults of `variants` (default: those of params.yaml)."""
-    from components.evaluation.report.build import build_report
-    from components.evaluation.report.content import read_json
-    from components.evaluation.report.render import write_report
+    from components.report.build import build_report
+    from components.report.content import read_json
+    from components.report.plots import write_plots
+    from components.report.render import write_report
 
     params, tables = Params.load(), read_tables(PREPARED)
     page = build_report(
@@ -35,6 +36,7 @@ def report(variants: list[Variant] | None = None) -> None:
         params=Path("params.yaml").read_text(encoding="utf-8"),
     )
     write_report(page, REPORT)
+    write_plots(page, REPORT.parent / "plots")
     print(f"Look at {REPORT}")
 
 

@@ -34,8 +34,8 @@ def train(variant: Variant) -> None:
         features = open_features(params, tables)
         run.log_metrics(data_metrics(FAULTS))
         scores = train_variant(params, variant, tables, features, TOWERS, MODELS / variant, [callback])
+        run.made(model=MODELS / variant)
         run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
-    run.record.write(MODELS / variant / "run.json")
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
     if scores["truncated_captions"]:
         print(

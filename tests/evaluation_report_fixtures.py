@@ -6,7 +6,7 @@ import random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from components.evaluation.report import Report, Variant, WordMaps, choose_pictures
+from components.report import Report, Variant, WordMaps, choose_pictures
 
 COLOURS = {"red": "#d43c3c", "blue": "#3b6fd4", "green": "#3a9c57", "yellow": "#e3b93c", "purple": "#8a55b8"}
 GROUNDS = ["#f4ead5", "#dcebf7", "#e6f3e2", "#f3e1ea", "#2d3142"]
@@ -47,7 +47,7 @@ def history(seed: int, slope: float, epochs: int = 24) -> list[dict]:
         records.append({"step": step, "epoch": epoch, "loss": loss} | gates)
         if step % 400 == 0:
             score = 3.1 * (1 - math.exp(-epoch / (7 * slope)))
-            records.append({"step": step, "epoch": epoch, "eval_CIDEr": score, "eval_loss": loss + 0.1})
+            records.append({"step": step, "epoch": epoch, "val/CIDEr": score, "val/loss": loss + 0.1})
     return records
 
 

@@ -7,12 +7,13 @@ from safetensors.torch import load_file
 
 from components.config import Params
 from components.data.features import FeatureStore, Shard, plan_shards, seal, write_shard
+from components.data.live_features import LiveFeatures
 from components.data.tables import Tables, write_tables
 from components.data.views import augment
 from components.errors import UserError
 from components.evaluation.variant import evaluate_variant
 from components.model import CaptionModel
-from components.towers.encode import LiveFeatures, VisionEncoder
+from components.towers.encode import VisionEncoder
 from components.training.train import train_variant
 
 

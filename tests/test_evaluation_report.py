@@ -13,7 +13,7 @@ from PIL import Image
 from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
-from components.evaluation.report import (
+from components.report import (
     WordMaps,
     choose_pictures,
     load_variant,
@@ -22,9 +22,9 @@ from components.evaluation.report import (
     word_maps,
     write_report,
 )
-from components.evaluation.report.charts import Bar, Line, interval_chart, line_chart, ticks
-from components.evaluation.report.looking import _words
-from components.evaluation.report.pictures import data_uri, overlay
+from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
+from components.report.looking import _words
+from components.report.pictures import data_uri, overlay
 from tests.evaluation_report_fixtures import report
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.tracking import RunRecord, open_variant_run, send_later
+from components.tracking import open_variant_run, send_later, weights_digest
 from components.tracking.faults import friendly
 from components.tracking.store import connect, project_root
 from tests.tracking_fixtures import PARAMS, enter_project
@@ -50,7 +50,8 @@ def test_a_locked_database_costs_one_warning_and_loses_nothing(project, caplog):
         run.log_metrics({"train/loss": 1.0}, 1)
         run.log_metrics({"train/loss": 0.5}, 2)
         inside = time.monotonic() - begin
-        run.record.write("run.json")
+        Path("model.safetensors").write_bytes(b"weights")
+        run.made(model=".")
     holder.execute("COMMIT")
     assert inside < 3
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -58,9 +59,9 @@ def test_a_locked_database_costs_one_warning_and_loses_nothing(project, caplog):
     assert "is locked by another process" in warnings[0]
     assert "mlruns/unsent" in warnings[0]
 
-    record = RunRecord.read("run.json")
-    assert record.run_id is None
-    with open_variant_run("mlp", stage="evaluate", params=PARAMS, data="d", record=record) as run:
+    assert run.run_id is None
+    made = weights_digest(".")
+    with open_variant_run("mlp", stage="evaluate", params=PARAMS, data="d", weights=made) as run:
         run.log_metrics({"test/CIDEr": 2.0})
     history = connect().client.get_metric_history(run.run_id, "train/loss")
     assert [point.value for point in history] == [1.0, 0.5]
@@ -177,6 +178,15 @@ def test_a_database_of_another_version_is_named(project):
         connect()
 
 
-def test_a_lost_run_record_says_what_to_do(tmp_path):
-    with pytest.raises(UserError, match="run.json: no record of a training run.*dvc repro train"):
-        RunRecord.read(tmp_path / "run.json")
+def test_a_model_whose_training_the_store_does_not_know_gets_a_run_of_its_own(project):
+    """Pulled from a remote on another machine, say; the next stage adds to the same run."""
+    ids = set()
+    for stage in ("evaluate", "register"):
+        with open_variant_run("mlp", stage=stage, params=PARAMS, data="d", weights="w") as run:
+            ids.add(run.require_id())
+    assert len(ids) == 1
+
+
+def test_a_lost_model_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="model.safetensors: No such file.*dvc repro train"):
+        weights_digest(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from components.tracking import RunRecord, open_variant_run
+from components.tracking import open_variant_run, pipeline_key, weights_digest
 from components.tracking.callback import MlflowCallback, Samples
 from components.tracking.store import connect
 from tests.tracking_fixtures import PARAMS, enter_project
@@ -40,9 +40,9 @@ def trained(tmp_path_factory, patch):
         for step in range(50):
             run.log_metrics({"train/loss": 1 / (step + 1), "gate/attention.0": step / 100}, step)
         _validate(MlflowCallback(run, _samples()), step=50)
-        assert run.flush()
-        run.record.write("run.json")
-    return RunRecord.read("run.json")
+        Path("model.safetensors").write_bytes(b"weights")
+        run.made(model=".")
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_training_leaves_everything_in_its_run(trained, store):
 
 
 def test_all_lies_under_mlruns_and_a_bare_mlflow_finds_it(trained, store):
-    assert {path.name for path in Path().iterdir()} == {"mlruns", "run.json"}
+    assert {path.name for path in Path().iterdir()} == {"mlruns", "model.safetensors"}
     Path("mlflow.db").symlink_to("mlruns/mlflow.db")
     try:
         look = "import mlflow; print(*mlflow.search_runs(experiment_names=['clip-gpt2-captioner']).run_id)"
@@ -106,8 +106,8 @@ def test_another_process_adds_to_the_same_run(trained, store):
     program = (
         "from components.tracking import *\n"
         "from tests.tracking_fixtures import PARAMS\n"
-        "record = RunRecord.read('run.json')\n"
-        "with open_variant_run('mlp', stage='evaluate', params=PARAMS, data='d1', record=record) as run:\n"
+        "made = weights_digest('.')\n"
+        "with open_variant_run('mlp', stage='evaluate', params=PARAMS, data='d1', weights=made) as run:\n"
         "    run.log_metrics({'test/CIDEr': 1.25})\n"
     )
     done = subprocess.run(
@@ -130,7 +130,7 @@ def test_variants_share_a_parent_and_a_second_training_gets_a_run_of_its_own(tra
         with open_variant_run(variant, stage="train", params=PARAMS, data="d1") as run:
             pass
         assert run.run_id
-    runs = store.client.search_runs([store.experiment_id], f"tags.pipeline = '{trained.pipeline}'")
+    runs = store.client.search_runs([store.experiment_id], f"tags.pipeline = '{pipeline_key(PARAMS, 'd1')}'")
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(parents) == 1
@@ -140,9 +140,9 @@ def test_variants_share_a_parent_and_a_second_training_gets_a_run_of_its_own(tra
 
 def test_other_decoding_parameters_get_runs_that_bring_the_training_along(trained, store):
     changed = PARAMS | {"evaluate": {"num_beams": 7}}
-    ids = []
+    ids, made = [], weights_digest(".")
     for stage in ("evaluate", "register"):
-        with open_variant_run("mlp", stage=stage, params=changed, data="d1", record=trained) as run:
+        with open_variant_run("mlp", stage=stage, params=changed, data="d1", weights=made) as run:
             run.log_metrics({f"test/{stage}": 2.0})
         ids.append(run.run_id)
     assert ids[0] == ids[1] != trained.run_id
@@ -188,7 +188,8 @@ def test_kill_9_loses_nothing(trained, store):
 
 
 def test_logging_takes_no_time(trained):
-    with open_variant_run("mlp", stage="evaluate", params=PARAMS, data="d1", record=trained) as run:
+    made = weights_digest(".")
+    with open_variant_run("mlp", stage="evaluate", params=PARAMS, data="d1", weights=made) as run:
         begin = time.perf_counter()
         for step in range(300):
             run.log_metrics({"test/speed": step}, step)

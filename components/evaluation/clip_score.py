@@ -9,27 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-
-@torch.inference_mode()
-def text_embeds(clip: Any, tokenizer: Any, captions: Sequence[str], batch_size: int = 256) -> Tensor:
-    """CLIP's text embeddings [n x D] of captions.
-
-    Args:
-        clip: a `CLIPModel`.
-        tokenizer: its tokenizer. Captions longer than the text tower are cut, their end token kept.
-    """
-    unique = sorted(set(captions), key=len)  # of one length in a batch: little padding
-    limit, embeds = clip.config.text_config.max_position_embeddings, []
-    for start in range(0, len(unique), batch_size):
-        batch = unique[start : start + batch_size]
-        inputs = tokenizer(batch, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        inputs = {name: inputs[name].to(clip.device) for name in ("input_ids", "attention_mask")}
-        embeds.append(clip.get_text_features(**inputs).pooler_output.float().cpu())
-    row = {caption: index for index, caption in enumerate(unique)}
-    return torch.cat(embeds)[[row[caption] for caption in captions]]
+from components.towers.encode import text_embeds
 
 
 def clip_scores(clip: Any, tokenizer: Any, image_embeds: Tensor, captions: Sequence[str]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 per_image.parquet  a row an image and system: caption, scores, and the statistics that they are made of
 metrics.json       {system: {metric: {mean, low, high}}, "monitors": {...}}
-metrics.csv        the same as rows, for plots: system, metric, mean, low, high
 """
 
 import json
@@ -52,16 +51,6 @@ class Evaluation:
         }
         return scores | {"monitors": self.monitors}
 
-    def rows(self) -> pd.DataFrame:
-        """system, metric, mean, low, high."""
-        return pd.DataFrame(
-            [
-                {"system": system, "metric": name, **row._asdict()}
-                for system, rows in self.intervals.items()
-                for name, row in rows.items()
-            ]
-        )
-
     def per_image(self) -> pd.DataFrame:
         """image_id, system, caption, a column a metric (missing where a system has none), a list column a
         family.
@@ -69,12 +58,10 @@ class Evaluation:
         return pd.concat([self._per_image(system) for system in self.captions], ignore_index=True)
 
     def write(self, folder: str | Path) -> None:
-        """Write the three files into `folder`, each whole or not at all."""
+        """Write both files into `folder`, each whole or not at all."""
         folder = Path(folder)
         with atomic_path(folder / "per_image.parquet") as path:
             self.per_image().to_parquet(path, index=False)
-        with atomic_path(folder / "metrics.csv") as path:
-            self.rows().to_csv(path, index=False)
         with atomic_path(folder / "metrics.json") as path:
             path.write_text(json.dumps(self.metrics(), indent=2) + "\n", encoding="utf-8")
 

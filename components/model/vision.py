@@ -6,6 +6,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from components.errors import UserError
 from components.model.configuration import CaptionConfig
+from components.towers.hidden import read_layer
 
 
 class VisionEncoder(nn.Module):
@@ -28,31 +29,13 @@ class VisionEncoder(nn.Module):
             pixel_values: [B x F x C x H x W]
 
         Returns:
-            [B x F x N x Dv], for CLIP the class token first. Layer -1 is `last_hidden_state` (CLIP: without
-            the post-layernorm, as the reference reads it; SigLIP: with its own), -2 the input of the last
-            layer.
+            [B x F x N x Dv], see `read_layer`
         """
         batch, frames, _, height, width = pixel_values.shape
         self._check_size(height, width)
-        hidden = self._hidden(pixel_values.flatten(0, 1).to(self.vision.dtype))
+        frames_in_a_row = pixel_values.flatten(0, 1).to(self.vision.dtype)
+        hidden, _ = read_layer(self.vision, frames_in_a_row, self.feature_layer)
         return hidden.unflatten(0, (batch, frames))
-
-    def _hidden(self, pixel_values: Tensor) -> Tensor:
-        """[n x C x H x W] -> [n x N x Dv], the hidden states of the chosen layer.
-
-        Not by `output_hidden_states`: what transformers installs for it does not survive pickling, and a
-        registered model is pickled. The states of layer k are what layer k + 1 is given.
-        """
-        if self.feature_layer == -1:
-            return self.vision(pixel_values).last_hidden_state
-        given: list[Tensor] = []
-        reader = self.vision.encoder.layers[self.feature_layer + 1]
-        hook = reader.register_forward_pre_hook(lambda _, args: given.append(args[0]))
-        try:
-            self.vision(pixel_values)
-        finally:
-            hook.remove()
-        return given[0]
 
     def _check_size(self, height: int, width: int) -> None:
         size = self.vision.config.image_size

@@ -12,7 +12,6 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
-    CLIPModel,
     GPT2LMHeadModel,
 )
 
@@ -22,6 +21,7 @@ from components.errors import UserError
 from components.files import atomic_path
 from components.towers import probe
 from components.towers.clip import image_processor, pretrain_clip
+from components.towers.encode import VisionEncoder
 from components.towers.gpt2 import pretrain_gpt2
 from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
 
@@ -81,9 +81,8 @@ def fetch(params: HubTowers, folder: Path) -> None:
 
 def measure(folder: Path, val: Tables) -> dict[str, float]:
     """Retrieval R@1, R@5 and the language model's perplexity on the validation split."""
-    clip = CLIPModel.from_pretrained(folder / "clip").eval()
-    processor = AutoImageProcessor.from_pretrained(folder / "clip", backend="pil")
-    scores = probe.retrieval(clip, processor, AutoTokenizer.from_pretrained(folder / "clip"), val)
+    encoder = VisionEncoder(folder / "clip")
+    scores = probe.retrieval(encoder, AutoTokenizer.from_pretrained(folder / "clip"), val)
     gpt2 = GPT2LMHeadModel.from_pretrained(folder / "gpt2").eval()
     captions = list(val.captions["caption"])
     tokenizer = AutoTokenizer.from_pretrained(folder / "gpt2")

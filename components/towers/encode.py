@@ -1,20 +1,19 @@
-"""The frozen vision tower at work: pictures in, hidden states and pooled embeddings out."""
+"""The frozen CLIP at work: hidden states and pooled embeddings of pictures, embeddings of captions."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, CLIPModel
+from transformers import AutoImageProcessor, CLIPModel, PreTrainedTokenizerBase
 
-from components.data.features import feature_table, identity_of, mean_frames, pad_frames
 from components.data.tables import Tables
 from components.data.views import augment
+from components.towers.hidden import read_layer
 
 WEIGHTS = ("model.safetensors", "preprocessor_config.json", "config.json")
 
@@ -32,7 +31,7 @@ def encoder_id(clip_folder: str | Path, feature_layer: int) -> str:
 class VisionEncoder:
     """CLIP's vision half with its own preprocessing, from a tower folder.
 
-    `feature_layer` picks the hidden states: -1 the last, -2 the penultimate, before CLIP's final layer norm.
+    `feature_layer` picks the hidden states, see `read_layer`.
     """
 
     def __init__(self, clip_folder: str | Path, feature_layer: int = -1):
@@ -46,12 +45,17 @@ class VisionEncoder:
         """See the function of this name."""
         return encoder_id(self.folder, self.feature_layer)
 
+    def preprocess(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """[n x 3 x h x w], as the tower was trained."""
+        return self.processor(list(pictures), return_tensors="pt")["pixel_values"]
+
     @torch.inference_mode()
     def __call__(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """[n x 3 x h x w] -> hidden states [n x num_tokens x width], unit embeddings [n x projection]."""
-        outputs = self.clip.vision_model(pixel_values=pixel_values.to(self.device), output_hidden_states=True)
+        tower = self.clip.vision_model
+        hidden, outputs = read_layer(tower, pixel_values.to(self.device), self.feature_layer)
         embeds = normalize(self.clip.visual_projection(outputs.pooler_output), dim=-1)
-        return outputs.hidden_states[self.feature_layer].cpu(), embeds.cpu()
+        return hidden.cpu(), embeds.cpu()
 
     def encode(
         self,
@@ -71,7 +75,7 @@ class VisionEncoder:
         parts = []
         frames = frames_of(tables, image_ids, views)
         while batch := list(islice(frames, batch_size)):
-            parts.append(self(self.processor(batch, return_tensors="pt")["pixel_values"]))
+            parts.append(self(self.preprocess(batch)))
             progress(len(batch))
         features, embeds = zip(*parts, strict=True)
         return torch.cat(features), torch.cat(embeds)
@@ -90,30 +94,21 @@ def frames_of(
         yield from augment(tables.open_frames(image_id), digests[image_id], view)
 
 
-class LiveFeatures:
-    """`components.data.features.Features` without a store: pictures are encoded whenever they are asked for.
+@torch.inference_mode()
+def text_embeds(
+    clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], batch_size: int = 256
+) -> Tensor:
+    """CLIP's text embeddings [n x D] of captions.
 
-    Features are rounded to float16, as a store keeps them, so that both give the same numbers.
+    Args:
+        tokenizer: its tokenizer. Captions longer than the text tower are cut, their end token kept.
     """
-
-    def __init__(self, tables: Tables, encoder: VisionEncoder, batch_size: int = 128, views: int = 1):
-        self.tables, self.encoder, self.batch_size = tables, encoder, batch_size
-        table = feature_table(tables.images, encoder.encoder_id, views)
-        self.identity = identity_of(table)
-        self._lengths = dict(zip(table["image_id"], table["num_frames"], strict=True))
-
-    def batch(self, image_ids: list[str], views: list[int] | None = None) -> dict[str, Tensor]:
-        """See `Features`."""
-        features, _ = self.encoder.encode(self.tables, image_ids, self.batch_size, views=views)
-        return pad_frames(features.half().float(), self._frames(image_ids))
-
-    def image_embeds(self, image_ids: list[str]) -> Tensor:
-        """See `Features`."""
-        parts = [
-            self.encoder.encode(self.tables, image_ids[start : start + self.batch_size], self.batch_size)[1]
-            for start in range(0, len(image_ids), self.batch_size)
-        ]
-        return mean_frames(torch.cat(parts), self._frames(image_ids))
-
-    def _frames(self, image_ids: list[str]) -> np.ndarray:
-        return np.array([self._lengths[image_id] for image_id in image_ids])
+    unique = sorted(set(captions), key=len)  # of one length in a batch: little padding
+    limit, embeds = clip.config.text_config.max_position_embeddings, []
+    for start in range(0, len(unique), batch_size):
+        batch = unique[start : start + batch_size]
+        inputs = tokenizer(batch, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        inputs = {name: inputs[name].to(clip.device) for name in ("input_ids", "attention_mask")}
+        embeds.append(clip.get_text_features(**inputs).pooler_output.float().cpu())
+    row = {caption: index for index, caption in enumerate(unique)}
+    return torch.cat(embeds)[[row[caption] for caption in captions]]

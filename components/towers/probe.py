@@ -1,16 +1,15 @@
 """What the towers can do by themselves, on pairs they were not trained on."""
 
 import torch
-from torch import Tensor
-from transformers import CLIPModel, GPT2LMHeadModel, PreTrainedTokenizerBase
+from torch.nn.functional import normalize
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from components.data.tables import Tables
+from components.towers.encode import VisionEncoder, text_embeds
 
 
 @torch.no_grad()
-def retrieval(
-    clip: CLIPModel, processor, tokenizer: PreTrainedTokenizerBase, tables: Tables
-) -> dict[str, float]:
+def retrieval(encoder: VisionEncoder, tokenizer: PreTrainedTokenizerBase, tables: Tables) -> dict[str, float]:
     """Image-to-text retrieval over the first caption of every image in `tables`: R@1 and R@5.
 
     A picture counts as found when the retrieved caption reads the same as its own (twins occur in small
@@ -19,8 +18,9 @@ def retrieval(
     references = tables.references()
     image_ids = list(tables.images["image_id"])
     captions = [references[image_id][0] for image_id in image_ids]
-    images = torch.cat([_image_embeds(clip, processor, tables, chunk) for chunk in _chunks(image_ids)])
-    texts = torch.cat([_text_embeds(clip, tokenizer, chunk) for chunk in _chunks(captions)])
+    pictures = ([tables.open_image(image_id) for image_id in chunk] for chunk in _chunks(image_ids))
+    images = torch.cat([encoder(encoder.preprocess(chunk))[1] for chunk in pictures])
+    texts = normalize(text_embeds(encoder.clip, tokenizer, captions), dim=-1)
     order = (images @ texts.t()).topk(min(5, len(captions)), dim=-1).indices.tolist()
     hits = [[captions[j] == caption for j in row] for row, caption in zip(order, captions, strict=True)]
     return {"R@1": sum(row[0] for row in hits) / len(hits), "R@5": sum(any(row) for row in hits) / len(hits)}
@@ -42,14 +42,3 @@ def perplexity(gpt2: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, captio
 
 def _chunks(items: list, size: int = 128) -> list[list]:
     return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-def _image_embeds(clip: CLIPModel, processor, tables: Tables, image_ids: list[str]) -> Tensor:
-    pixels = processor([tables.open_image(i) for i in image_ids], return_tensors="pt")["pixel_values"]
-    return torch.nn.functional.normalize(clip.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
-
-
-def _text_embeds(clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> Tensor:
-    batch = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-    embeds = clip.get_text_features(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-    return torch.nn.functional.normalize(embeds.pooler_output, dim=-1)

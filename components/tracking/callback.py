@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
-from components.tracking.grid import caption_grid
+from components.grid import caption_grid
 from components.tracking.names import trainer_metrics
 
 if TYPE_CHECKING:

@@ -1,15 +1,16 @@
-"""Where a run came from: parameters, commit, DVC's hashes, the data."""
+"""Where a run came from: parameters, DVC's hashes, the data, and which weights and scores it left."""
 
 import getpass
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+
+from components.errors import UserError
 
 if TYPE_CHECKING:
     from components.data.tables import Tables
@@ -66,6 +67,33 @@ def tables_digest(tables: "Tables") -> str:
     return digest.hexdigest()[:16]
 
 
+def weights_digest(folder: str | Path) -> str:
+    """Hash of the trained weights in a model's folder, 16 hexadecimal digits: by it later stages find the run
+    that made them, wherever the folder comes from (DVC's cache, another machine).
+
+    Raises:
+        UserError: no model there.
+    """
+    return _file_digest(Path(folder) / "model.safetensors", "train")
+
+
+def scores_digest(folder: str | Path) -> str:
+    """Hash of the per-image scores in the folder of an evaluation: by it the run is found that has them.
+
+    Raises:
+        UserError: no scores there.
+    """
+    return _file_digest(Path(folder) / "per_image.parquet", "evaluate")
+
+
+def _file_digest(path: Path, stage: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. Run: dvc repro {stage}") from None
+
+
 def dataset_entry(tables: "Tables", split: str) -> dict[str, str]:
     """A split as MLflow's dataset input: name, digest, source, columns, number of images and captions."""
     part = tables.split(split)
@@ -82,27 +110,6 @@ def dataset_entry(tables: "Tables", split: str) -> dict[str, str]:
         "profile": json.dumps(profile),
         "context": split,
     }
-
-
-def git_tags() -> dict[str, str]:
-    """Commit, branch and whether tracked files were changed; empty outside a repository."""
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
-        return {}
-    return {
-        "mlflow.source.git.commit": commit,
-        "mlflow.source.git.branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
-        # dvc.lock is rewritten by every repro, so it alone does not make a tree dirty
-        "git.dirty": str(bool(_git("status", "--porcelain", "-uno", "--", ".", ":!dvc.lock"))).lower(),
-    }
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def dvc_tags(variant: str, lock: str | Path = "dvc.lock") -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Open the MLflow run of one variant, in any stage: train creates it, evaluate and register add to it."""
 
-import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from components.config import VARIANTS
 from components.errors import UserError
 from components.files import atomic_path
 from components.tracking import provenance
+from components.tracking.git import git_tags
 from components.tracking.journal import Journal, exclusive_journal
 from components.tracking.logger import RunLogger, _now
 from components.tracking.store import runs_folder
@@ -21,42 +21,35 @@ from components.tracking.system import SystemMetrics
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What a stage writes down so that the next can go on with the same run.
+class RunKey:
+    """Names a run before the store has answered.
 
-    `run_key` is chosen here and holds even if the store was down; `run_id` is MLflow's, None until it has
-    answered.
+    A training has a `run_key` of its own; the stages after it know `weights`, what it made, and `scores`,
+    what was found of them (`provenance.weights_digest`, `scores_digest`).
     """
 
-    run_key: str
     variant: str
     pipeline: str
-    run_id: str | None = None
-
-    def write(self, path: str | Path) -> None:
-        """Write it as JSON."""
-        with atomic_path(path) as fresh:
-            fresh.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-
-    @classmethod
-    def read(cls, path: str | Path) -> "RunRecord":
-        """Read what `write` wrote.
-
-        Raises:
-            UserError: no such file, or not such a file.
-        """
-        try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: no record of a training run ({error}). Run: dvc repro train") from None
+    run_key: str | None = None
+    weights: str | None = None
+    scores: str | None = None
 
 
 class VariantRun(RunLogger):
     """The run of one variant: a `RunLogger` that knows which run it is."""
 
-    def __init__(self, record: RunRecord, journal: Journal):
+    def __init__(self, key: RunKey, journal: Journal):
         super().__init__(journal)
-        self._record = record
+        self._key = key
+
+    def made(self, *, model: str | Path | None = None, results: str | Path | None = None) -> None:
+        """Say which weights (or scores) the stage left in a folder: the stages after it find its run by
+        them.
+        """
+        if model:
+            self.set_tags({"weights": provenance.weights_digest(model)})
+        if results:
+            self.set_tags({"scores": provenance.scores_digest(results)})
 
     def require_id(self) -> str:
         """MLflow's id of the run, for what cannot wait: the registry.
@@ -66,16 +59,9 @@ class VariantRun(RunLogger):
         """
         if self.run_id is None and not self.flush():
             raise UserError(
-                f"The run of '{self._record.variant}' is not in MLflow: {self.trouble or 'no answer yet'}"
+                f"The run of '{self._key.variant}' is not in MLflow: {self.trouble or 'no answer yet'}"
             )
         return self.run_id
-
-    @property
-    def record(self) -> RunRecord:
-        """To be written beside the model, when training ends; includes the run's id if the store has
-        answered.
-        """
-        return RunRecord(self._record.run_key, self._record.variant, self._record.pipeline, self.run_id)
 
 
 @contextmanager
@@ -85,7 +71,8 @@ def open_variant_run(
     stage: str,
     params: Mapping[str, object],
     data: str,
-    record: RunRecord | None = None,
+    weights: str | None = None,
+    scores: str | None = None,
     datasets: Sequence[Mapping[str, str]] = (),
     fresh: bool = False,
 ) -> Iterator[VariantRun]:
@@ -94,26 +81,24 @@ def open_variant_run(
 
     Args:
         variant: mlp, transformer, ...: the name of the run.
-        stage: "train" starts the run and ends it; any other adds to the run that `record` names.
+        stage: "train" starts the run and ends it; any other adds to the run that made `weights`.
         params: all of params.yaml as plain values. With `data` they name the parent run, see `pipeline_key`.
         data: hash of the data set, see `provenance.tables_digest`.
-        record: written by the train stage; None there. A training that was interrupted is found without one.
+        weights: `provenance.weights_digest` of the model; None in training.
+        scores: `provenance.scores_digest` of the evaluation, where one is read. Its run is then added to even
+            if other parameters, on which no score depends, have changed since.
         datasets: what the stage reads, see `provenance.dataset_entry`.
         fresh: begin a new run even though an interrupted training of the same configuration could be
             continued.
     """
     pipeline = provenance.pipeline_key(params, data)
-    unfinished = runs_folder() / "unfinished" / f"{pipeline}-{variant}.json"
+    unfinished = runs_folder() / "unfinished" / f"{pipeline}-{variant}"
     training = stage == "train"
-    if record is None:
-        resumable = training and not fresh and unfinished.exists()
-        record = RunRecord.read(unfinished) if resumable else RunRecord(uuid.uuid4().hex, variant, pipeline)
-    if training:
-        record.write(unfinished)
+    run_key = _run_key(unfinished, fresh) if training else None
     try:
-        with exclusive_journal(f"{pipeline}-{record.run_key}") as journal:
-            run = VariantRun(RunRecord(record.run_key, variant, pipeline), journal)
-            journal.append("open", **_opening(run, stage, params, data))
+        with exclusive_journal(f"{pipeline}-{run_key or weights}") as journal:
+            run = VariantRun(key := RunKey(variant, pipeline, run_key, weights, scores), journal)
+            journal.append("open", **_opening(key, stage, params, data))
             for entry in datasets:
                 run.log_dataset(entry)
             run.log_text(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True), "params.yaml")
@@ -125,6 +110,16 @@ def open_variant_run(
         ) from None
     if training:
         unfinished.unlink(missing_ok=True)
+
+
+def _run_key(unfinished: Path, fresh: bool) -> str:
+    """That of the training of this configuration that was interrupted, or a new one."""
+    if unfinished.exists() and not fresh:
+        return unfinished.read_text(encoding="utf-8")
+    key = uuid.uuid4().hex
+    with atomic_path(unfinished) as path:
+        path.write_text(key, encoding="utf-8")
+    return key
 
 
 @contextmanager
@@ -145,23 +140,20 @@ def _running(run: VariantRun, training: bool) -> Iterator[None]:
         run.finish(status if training else None)
 
 
-def _opening(run: VariantRun, stage: str, params: Mapping[str, object], data: str) -> dict[str, object]:
+def _opening(key: RunKey, stage: str, params: Mapping[str, object], data: str) -> dict[str, object]:
     """The event from which `tree.open_child` finds or creates parent and child."""
-    record = run.record
     seed = params.get("seed", 0)
-    mapper, resampler = VARIANTS.get(record.variant, (record.variant, None))
+    mapper, resampler = VARIANTS.get(key.variant, (key.variant, None))
     return {
         "stage": stage,
-        "variant": record.variant,
-        "pipeline": record.pipeline,
-        "run_key": record.run_key,
-        "run_name": f"{record.variant} (seed {seed})",
-        "parent_name": f"seed {seed} ({record.pipeline[:6]})",
+        **asdict(key),
+        "run_name": f"{key.variant} (seed {seed})",
+        "parent_name": f"seed {seed} ({key.pipeline[:6]})",
         "params": provenance.flatten(params),
         "variant_params": provenance.flatten(
-            {"variant": record.variant, "mapper": mapper, "resampler": resampler}
+            {"variant": key.variant, "mapper": mapper, "resampler": resampler}
         ),
-        "tags": provenance.dvc_tags(record.variant) | {"data": data},
-        "origin": provenance.git_tags() | provenance.source_tags(stage),
+        "tags": provenance.dvc_tags(key.variant) | {"data": data},
+        "origin": git_tags() | provenance.source_tags(stage),
         "time": _now(),
     }

@@ -1,7 +1,8 @@
 """Runs in the store: one parent a pipeline configuration, under it one child a variant.
 
 The stages of a pipeline are separate processes that know each other only by names: the parent is found by its
-tag `pipeline`, a child by the tags `pipeline` and `run_key`. All calls here may be repeated.
+tag `pipeline`, a child by the tags `pipeline` and `run_key` (its training) or `weights` (what that made). All
+calls here may be repeated.
 """
 
 from collections.abc import Mapping
@@ -21,17 +22,17 @@ def open_child(store: Store, event: Mapping) -> str:
     """Find or create the run that `event` (kind "open", see `runs.open_variant_run`) names; return its id."""
     client, training = store.client, event["stage"] == "train"
     with store_lock():
-        parent = _find(store, pipeline=event["pipeline"], role="pipeline") or _create_parent(store, event)
-        child = _find(store, pipeline=event["pipeline"], run_key=event["run_key"])
+        child = _find_child(store, event)
         if child is None:
+            parent = _find(store, pipeline=event["pipeline"], role="pipeline") or _create_parent(store, event)
             child = _create_child(store, parent, event)
-    run_id = child.info.run_id
-    log_params(client, parent.info.run_id, event["params"])
+    run_id, parent_id = child.info.run_id, child.data.tags["mlflow.parentRunId"]
+    log_params(client, parent_id, event["params"])
     log_params(client, run_id, event["params"] | event["variant_params"])
     set_tags(client, run_id, event["tags"] | (event["origin"] if training else {}))
     if training:
         _end_abandoned(store, event)
-        for id_ in (parent.info.run_id, run_id):
+        for id_ in (parent_id, run_id):
             client.update_run(id_, status="RUNNING")
     return run_id
 
@@ -44,11 +45,13 @@ def close_child(store: Store, run_id: str, event: Mapping) -> None:
 
 
 def log_params(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
-    """Log those that the run does not have yet: a parameter cannot change, and a resumed run has them all."""
+    """Log those that the run does not have yet: in MLflow a parameter cannot change, and what a run was made
+    with is what counts.
+    """
     from mlflow.entities import Param
 
     known = client.get_run(run_id).data.params
-    fresh = [Param(name, value) for name, value in values.items() if known.get(name) != value]
+    fresh = [Param(name, value) for name, value in values.items() if name not in known]
     for start in range(0, len(fresh), AT_ONCE):
         client.log_batch(run_id, params=fresh[start : start + AT_ONCE])
 
@@ -69,6 +72,14 @@ def _find(store: Store, **tags: str) -> "Run | None":
     return found[0] if found else None
 
 
+def _find_child(store: Store, event: Mapping) -> "Run | None":
+    """The run of this configuration; or, for a stage that reads scores, the one that has them."""
+    child = _find(store, pipeline=event["pipeline"], **_mark(event))
+    if child is None and event.get("scores"):
+        child = _find(store, weights=event["weights"], scores=event["scores"])
+    return child
+
+
 def _create_parent(store: Store, event: Mapping) -> "Run":
     tags = event["origin"] | {"pipeline": event["pipeline"], "role": "pipeline"}
     parent = store.client.create_run(store.experiment_id, event["time"], tags, event["parent_name"])
@@ -82,10 +93,10 @@ def _create_child(store: Store, parent: "Run", event: Mapping) -> "Run":
     So after a change of decoding parameters alone, where nothing is trained again, the new configuration
     still has whole runs of its own, and those of the old one keep their scores.
     """
-    origin = _find(store, run_key=event["run_key"])
+    origin = _find(store, **_mark(event))
     tags = event["origin"] | {
         "pipeline": event["pipeline"],
-        "run_key": event["run_key"],
+        **_mark(event),
         "variant": event["variant"],
         "mlflow.parentRunId": parent.info.run_id,
     }
@@ -97,6 +108,11 @@ def _create_child(store: Store, parent: "Run", event: Mapping) -> "Run":
         _copy_training(store.client, origin, child.info.run_id)
         store.client.set_terminated(child.info.run_id, "FINISHED", origin.info.end_time)
     return child
+
+
+def _mark(event: Mapping) -> dict[str, str]:
+    """What tells the run from others of its variant."""
+    return {name: event[name] for name in ("run_key", "weights") if event.get(name)}
 
 
 def _copy_training(client: "MlflowClient", origin: "Run", run_id: str) -> None:
@@ -114,5 +130,5 @@ def _end_abandoned(store: Store, event: Mapping) -> None:
     """An earlier training of this variant that still counts as running was killed: say so."""
     same = f"tags.pipeline = '{event['pipeline']}' and tags.variant = '{event['variant']}'"
     for run in store.client.search_runs([store.experiment_id], f"{same} and status = 'RUNNING'"):
-        if run.data.tags["run_key"] != event["run_key"]:
+        if run.data.tags.get("run_key") != event["run_key"]:
             store.client.set_terminated(run.info.run_id, "KILLED")

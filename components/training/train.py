@@ -1,9 +1,7 @@
 """Train the bridge of one variant on cached features."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
 from components.training.dataset import CaptionCollator, CaptionDataset
+from components.training.history import best_scores, history, write_history
 from components.training.trainer import CaptionTrainer
 
 
@@ -38,8 +37,13 @@ def train_variant(
     An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
     """
     checkpoints = Path(out).parent.parent / "checkpoints" / variant
-    settings = params.model_dump(exclude={"features"})  # their identity says all that matters of these
-    mark = fingerprint(params=settings, variant=variant, features=features.identity)
+    mark = fingerprint(
+        params=params.model_dump(include={"seed", "model", "train"}),
+        variant=variant,
+        features=features.identity,
+        splits=tables.images[["image_id", "split"]].values.tolist(),
+        captions=tables.captions[["image_id", "caption"]].values.tolist(),
+    )
     resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)
     towers = Path(towers)
@@ -51,10 +55,9 @@ def train_variant(
     with atomic_path(out) as folder:
         folder.mkdir()
         model.save_pretrained(folder)
-        (folder / "history.json").write_text(json.dumps(history(trainer.state.log_history), indent=1) + "\n")
+        write_history(records := history(trainer.state.log_history), folder)
     release(checkpoints)
-    truncated = trainer.train_dataset.truncated
-    return best_scores(trainer.state.log_history) | {"truncated_captions": truncated}
+    return best_scores(records) | {"truncated_captions": trainer.train_dataset.truncated}
 
 
 def build_trainer(
@@ -105,7 +108,7 @@ def build_trainer(
         compute_metrics=validation_metrics(processor, val),
         callbacks=list(callbacks),
         gate_learning_rate=settings.gate_learning_rate,
-        generation={"max_new_tokens": params.evaluate.max_new_tokens, "num_beams": 1},
+        generation={"max_new_tokens": settings.max_tokens, "num_beams": 1},
     )
 
 
@@ -123,18 +126,3 @@ def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Call
         return {"CIDEr": cider.score(dict(zip(image_ids, processor.batch_decode(tokens), strict=True)))}
 
     return score
-
-
-def history(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the curves are named
-    everywhere.
-    """
-    return [{key.replace("eval_", "val/", 1): value for key, value in record.items()} for record in log]
-
-
-def best_scores(history: list[dict[str, Any]]) -> dict[str, float]:
-    """The validation record with the highest CIDEr: loss, CIDEr, epoch."""
-    best = max(
-        (record for record in history if "eval_CIDEr" in record), key=lambda record: record["eval_CIDEr"]
-    )
-    return {"loss": best["eval_loss"], "CIDEr": best["eval_CIDEr"], "epoch": best["epoch"]}

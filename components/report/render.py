@@ -8,11 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.evaluation.metrics import METRICS
-from components.evaluation.report.charts import Bar, Line, interval_chart, line_chart
-from components.evaluation.report.content import Report, Variant
-from components.evaluation.report.pictures import data_uri, overlay
 from components.evaluation.table import best, digits, systems
 from components.files import atomic_path
+from components.report.charts import Bar, Line, interval_chart, line_chart
+from components.report.content import Report, Variant
+from components.report.pictures import data_uri, overlay
 
 TEMPLATES = Path(__file__).parent
 SHARES = {
@@ -23,9 +23,6 @@ SHARES = {
     "without_end": "without an end",
 }
 """Monitors on the page: shares of captions."""
-
-VALIDATION_CIDER = ("eval_CIDEr", "val/CIDEr")
-"""The name of the validation score in a training record: as Trainer writes it, or as the tracker shows it."""
 
 
 def write_report(report: Report, path: str | Path) -> None:
@@ -96,8 +93,8 @@ def _curves(
     """(title, note, chart, keys of its colours): loss, validation CIDEr, and for each variant with gates how
     they open.
     """
-    losses = [_line(variant, ("loss",), style[variant.name]) for variant in variants]
-    ciders = [_line(variant, VALIDATION_CIDER, style[variant.name], dots=True) for variant in variants]
+    losses = [_line(variant, "loss", style[variant.name]) for variant in variants]
+    ciders = [_line(variant, "val/CIDEr", style[variant.name], dots=True) for variant in variants]
     charts = [
         ("Training loss", "per token", line_chart(losses, "epoch"), []),
         ("Validation CIDEr", "of decoded captions", line_chart(ciders, "epoch", zero=True), []),
@@ -110,8 +107,8 @@ def _curves(
     return [chart for chart in charts if chart[2]]
 
 
-def _line(variant: Variant, keys: Sequence[str], style: str, dots: bool = False) -> Line:
-    points = [(r["epoch"], r[key]) for r in variant.history for key in keys if key in r and "epoch" in r]
+def _line(variant: Variant, key: str, style: str, dots: bool = False) -> Line:
+    points = [(r["epoch"], r[key]) for r in variant.history if key in r and "epoch" in r]
     return Line(variant.name, [x for x, _ in points], [y for _, y in points], style, dots=dots)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from components.evaluation.report.content import WordMaps
+from components.report.content import WordMaps
 
 
 def word_maps(

@@ -6,9 +6,9 @@ from typing import Any
 
 from components.data.features import Features
 from components.data.tables import Tables
-from components.evaluation.report.content import Report, Variant, WordMaps, choose_pictures, load_variant
-from components.evaluation.report.looking import word_maps
 from components.model import CaptionModel
+from components.report.content import Report, Variant, WordMaps, choose_pictures, load_variant
+from components.report.looking import word_maps
 
 
 def build_report(

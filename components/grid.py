@@ -13,24 +13,31 @@ INK, FAINT, PAPER = "#1a1a1a", "#777777", "white"
 
 
 def caption_grid(
-    images: Sequence["Image"], captions: Sequence[str], references: Sequence[str] = (), columns: int = 4
+    images: Sequence["Image"],
+    captions: Sequence[str | Sequence[str]],
+    references: Sequence[str] = (),
+    columns: int = 4,
 ) -> "Image":
-    """One cell a picture: the picture, its caption in black and, if given, a reference in grey, two lines
-    at most each.
+    """One cell a picture: the picture, its caption (or several, one a model) in black and, if given, a
+    reference in grey, two lines at most each.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=14)
-    text_height = LINE * LINES * (2 if references else 1) + GAP
+    black = [[several] if isinstance(several, str) else list(several) for several in captions]
+    texts = max((len(several) for several in black), default=1) + bool(references)
+    text_height = (LINE * LINES + 2) * texts + GAP
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (CELL + text_height + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    for index, (image, several) in enumerate(zip(images, black, strict=True)):
         x = GAP + index % columns * (CELL + GAP)
         y = GAP + index // columns * (CELL + text_height + GAP)
         sheet.paste(_fit(image), (x, y))
-        y = _write(draw, font, caption, x, y + CELL + 4, INK)
+        y += CELL + 2
+        for caption in several:
+            y = _write(draw, font, caption, x, y + 2, INK)
         if references:
             _write(draw, font, references[index], x, y + 2, FAINT)
     return sheet

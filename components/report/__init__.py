@@ -1,6 +1,6 @@
 """One page to look at: scores, curves, captions, the worst cases, where words looked, faults, provenance."""
 
-from components.evaluation.report.content import (
+from components.report.content import (
     Pictures,
     Report,
     Variant,
@@ -9,8 +9,8 @@ from components.evaluation.report.content import (
     load_variant,
     read_json,
 )
-from components.evaluation.report.looking import word_maps
-from components.evaluation.report.render import render, write_report
+from components.report.looking import word_maps
+from components.report.render import render, write_report
 
 __all__ = [
     "Pictures",

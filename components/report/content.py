@@ -22,7 +22,7 @@ class Variant:
         metrics: the content of its metrics.json.
         captions: image_id -> caption, test split.
         cider: image_id -> CIDEr of that caption.
-        history: the records of training: {"step", "epoch", "loss" | "eval_CIDEr" | "gate/attention.0" | ...}.
+        history: the records of training: {"step", "epoch", "loss" | "val/CIDEr" | "gate/attention.0" | ...}.
     """
 
     name: str
