@@ -6,23 +6,14 @@ gate.
 
 import json
 
-import pandas as pd
-
 from components.config import Params, Variant
-from components.data.tables import Tables, read_tables
+from components.data.tables import read_tables
 from components.evaluation.bootstrap import paired_bootstrap
 from components.files import atomic_path
-from components.tracking import open_variant_run, scores_digest, tables_digest, weights_digest
-from components.tracking.card import DataFacts, Sample, model_card
-from components.tracking.git import git_tags
-from components.tracking.promotion import Candidate, promote
-from components.tracking.registry import log_captioner
-from components.tracking.verify import reload_problem
+from components.tracking.candidate import register_variant
+from components.tracking.promotion import promote
 from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
 from flows.stage import main, stage
-
-SAMPLES = 8
-"""Test pictures that a model card shows, and that a reloaded version must caption as it did when scored."""
 
 
 @stage
@@ -32,7 +23,10 @@ def register(variants: list[Variant] | None = None) -> None:
     """
     params, tables = Params.load(), read_tables(PREPARED)
     name = params.register_.name
-    candidates = [candidate(variant, params, tables) for variant in variants or params.variants]
+    candidates = [
+        register_variant(variant, params, tables, MODELS / variant, RESULTS / variant)
+        for variant in variants or params.variants
+    ]
     decisions = promote(candidates, paired_bootstrap, name)
     rows = {
         decision.candidate.variant: {
@@ -48,67 +42,6 @@ def register(variants: list[Variant] | None = None) -> None:
     for variant, row in rows.items():
         alias = f" @{row['alias']}" if row["alias"] else ""
         print(f"{variant}: {name} version {row['version']}{alias}: {row['reason']}")
-
-
-def candidate(variant: Variant, params: Params, tables: Tables) -> Candidate:
-    """Register one variant and load it back in a fresh process."""
-    from components.model import CaptionModel
-    from components.training.history import best_scores, read_history
-
-    folder, test = MODELS / variant, tables.split("test")
-    validation = best_scores(read_history(folder))["CIDEr"]
-    scores = pd.read_parquet(RESULTS / variant / "per_image.parquet")
-    captions = scores[scores["system"] == "model"].set_index("image_id")["caption"]
-    shown = test.sample(SAMPLES, params.seed)
-    image_ids, references = list(shown.images["image_id"]), shown.references()
-    images = [test.open_image(image_id) for image_id in image_ids]
-    decoding = params.evaluate.decoding()
-    facts = DataFacts(
-        name=params.data.source,
-        digest=tables_digest(tables),
-        test_digest=tables_digest(test),
-        counts=tables.images["split"].value_counts().to_dict(),
-        licence=params.data.licence,
-    )
-    commit = git_tags().get("mlflow.source.git.commit", "")
-    card = model_card(
-        variant,
-        name=params.register_.name,
-        params=params.model_dump(by_alias=True),
-        metrics=json.loads((RESULTS / variant / "metrics.json").read_text(encoding="utf-8")),
-        validation={"CIDEr": validation},
-        data=facts,
-        samples=[Sample(i, captions[i], references[i][0]) for i in image_ids],
-        commit=commit,
-    )
-    tags = {
-        "variant": variant,
-        "test_data": facts.test_digest,
-        "data": facts.digest,
-        "val/CIDEr": f"{validation:.4f}",
-        "git_commit": commit,
-    }
-    with open_variant_run(
-        variant,
-        stage="register",
-        params=params.model_dump(by_alias=True),
-        data=facts.digest,
-        weights=weights_digest(folder),
-        scores=scores_digest(RESULTS / variant),
-    ) as run:
-        run_id = run.require_id()
-        version = log_captioner(
-            CaptionModel.from_pretrained(folder),
-            run_id,
-            card=card,
-            example=images[0],
-            decoding=decoding,
-            tags=tags,
-            name=params.register_.name,
-        )
-    uri = f"models:/{params.register_.name}/{version}"
-    problem = reload_problem(uri, images, [captions[i] for i in image_ids], decoding)
-    return Candidate(variant, version, run_id, validation, facts.test_digest, scores, problem)
 
 
 if __name__ == "__main__":

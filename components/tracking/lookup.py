@@ -12,6 +12,7 @@ from components.tracking.store import Store, connect
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 COMPARISONS = "comparisons"
 """Folder among a run's artifacts: one JSON file for each run that it was compared with."""
@@ -62,7 +63,7 @@ def find_run(text: str, store: Store) -> "Run":
 
     try:
         if text.startswith("models:/"):
-            return store.client.get_run(_run_of_version(text, store))
+            return store.client.get_run(model_version(text, store).run_id)
         if len(text) == 32 and set(text) <= set("0123456789abcdef"):
             return store.client.get_run(text)
     except MlflowException as error:
@@ -92,13 +93,23 @@ def log_comparison(run_id: str, other: TestedRun, content: dict, verdict: str) -
         client.set_tag(run_id, f"compared.{other.run_id[:8]}", f"with {other.name}: {verdict}")
 
 
-def _run_of_version(uri: str, store: Store) -> str:
-    """The id of the run that a models:/ URI was trained in."""
+def model_version(uri: str, store: Store) -> "ModelVersion":
+    """The version at models:/NAME/VERSION or models:/NAME@ALIAS.
+
+    Raises:
+        UserError: none is named so, or the URI is no such thing.
+    """
+    from mlflow.exceptions import MlflowException
+
     path = uri.removeprefix("models:/")
-    name, at, alias = path.partition("@")
-    if at:
-        return store.client.get_model_version_by_alias(name, alias).run_id
-    name, _, version = path.partition("/")
-    if not version.isdigit():
+    (name, at, alias), (_, _, number) = path.partition("@"), path.partition("/")
+    if path == uri or not (alias or number.isdigit()):
         raise UserError(f"'{uri}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
-    return store.client.get_model_version(name, version).run_id
+    try:
+        if at:
+            return store.client.get_model_version_by_alias(name, alias)
+        return store.client.get_model_version(path.partition("/")[0], number)
+    except MlflowException as error:
+        if is_permanent(error):
+            raise UserError(f"'{uri}': no such run or model version.") from None
+        raise
