@@ -1,4 +1,4 @@
-"""Make a model version again, from its code, data and parameters, and see whether the test metrics are the same.
+"""Make a model version again from its code, data and parameters: are the test metrics the same?
 
     python -m flows.reproduce models:/clip-gpt2-captioner/3
 
@@ -8,7 +8,6 @@ its own: neither your files nor your runs are touched. The exit code is 1 if any
 
 import argparse
 import json
-import math
 import os
 import shlex
 import subprocess
@@ -27,8 +26,11 @@ from components.tracking.git import git
 from components.tracking.origin import LOCK, Origin, environment, origin_of
 
 FOLDER = Path("reproduced")
-DATA_STAGE = "prepare"
-"""Its outputs come from DVC's cache: where they were made from may have changed since."""
+DATA = "prepare"
+"""The stage whose outputs come from DVC's cache: what they were made from may have changed since."""
+
+STAGES = ("towers", "features", "train", "evaluate")
+"""Those that run again."""
 
 
 def reproduce(model: str, keep: bool = False) -> bool:
@@ -42,13 +44,12 @@ def reproduce(model: str, keep: bool = False) -> bool:
     folder = FOLDER / model.removeprefix("models:/").replace("/", "-").replace("@", "-")
     check_out(origin, folder)
     fetch_data(origin, folder)
-    stages = [name for name in ("towers", "features", "train", "evaluate") if name in stages_of(origin)]
-    dvc(folder, "repro", "--single-item", "--force", *(target(name, origin) for name in stages))
+    dvc(folder, "repro", "--single-item", "--force", *(targets(origin)[name] for name in STAGES))
     results = folder / "results" / origin.variant / "metrics.json"
     again = evaluation_metrics(json.loads(results.read_text(encoding="utf-8")))
     same = report(origin, again)
     if same and not keep:
-        git("worktree", "remove", "--force", str(folder))
+        remove(folder)
     else:
         print(f"What was made lies in {folder}. Remove it with: git worktree remove --force {folder}")
     return same
@@ -58,80 +59,72 @@ def check_out(origin: Origin, folder: Path) -> None:
     """The worktree: the commit, changes that were not committed, params.yaml and dvc.lock of the version."""
     if not git("rev-parse", "--is-inside-work-tree"):
         raise UserError(f"{Path.cwd()}: no git repository, so no commit can be checked out.")
-    if not git("rev-parse", "--verify", f"{origin.commit}^{{commit}}"):
+    if not git("rev-parse", "--verify", "--quiet", f"{origin.commit}^{{commit}}"):
         raise UserError(
-            f"{origin.uri} was made by commit {origin.commit}, which is not in this clone. Get it: git fetch --all"
+            f"{origin.uri} was made by commit {origin.commit}, which is not in this clone. "
+            "Get it: git fetch --all"
         )
     if folder.exists():
         raise UserError(f"{folder} exists already. Remove it with: git worktree remove --force {folder}")
     git("worktree", "prune")
-    run(Path(), "git", "worktree", "add", "--quiet", "--detach", str(folder), origin.commit)
+    run(Path(), "git", "worktree", "add", "--quiet", "--detach", str(folder), origin.commit, quiet=True)
     print(f"{origin.uri}: {origin.variant}, commit {origin.commit[:12]}, in {folder}")
     if origin.changes:
-        apply(origin, folder)
+        apply_changes(origin, folder)
     elif origin.dirty:
         print("The code had changes that were not committed, and they were not kept: running without them.")
     (folder / "params.yaml").write_text(origin.params, encoding="utf-8")
     (folder / LOCK).write_text(origin.lock, encoding="utf-8")
 
 
-def apply(origin: Origin, folder: Path) -> None:
-    """The changes of code that were not committed when the version was registered."""
-    files = sorted(
-        {line.split(" b/", 1)[1] for line in origin.changes.splitlines() if line.startswith("diff ")}
-    )
-    print(f"The code had changes that were not committed: they are applied ({', '.join(files)}).")
-    done = subprocess.run(
-        ["git", "apply", "--whitespace=nowarn"],
-        cwd=folder,
-        input=origin.changes,
-        text=True,
-        capture_output=True,
-    )
+def apply_changes(origin: Origin, folder: Path) -> None:
+    """The code as it was when the version was registered, though it was not committed."""
+    lines = [line for line in origin.changes.splitlines() if line.startswith("diff ")]
+    files = ", ".join(line.partition(" b/")[2] for line in lines)
+    print(f"The code had changes that were not committed; they were kept and are applied: {files}")
+    command = ["git", "apply", "--whitespace=nowarn"]
+    done = subprocess.run(command, cwd=folder, input=origin.changes, text=True, capture_output=True)
     if done.returncode:
+        remove(folder)
         raise UserError(f"Those changes do not fit commit {origin.commit}: {done.stderr.strip()}")
 
 
 def fetch_data(origin: Origin, folder: Path) -> None:
-    """Data as they were, from the cache of this project or from its remote.
+    """The data as they were, from the DVC cache of this project or from its remote.
 
     Raises:
         UserError: they are in neither.
     """
-    local = Path(".dvc", "config.local")
+    local = Path(".dvc", "config.local")  # its remotes
     if local.exists():
-        (folder / ".dvc" / "config.local").write_text(local.read_text(encoding="utf-8"), encoding="utf-8")
-    cache = subprocess.run(
-        dvc_command("cache", "dir"), capture_output=True, text=True, check=True
-    ).stdout.strip()
+        (folder / local).write_text(local.read_text(encoding="utf-8"), encoding="utf-8")
+    cache = subprocess.check_output(dvc_command("cache", "dir"), text=True).strip()
     dvc(folder, "cache", "dir", "--local", cache, quiet=True)
-    try:
-        dvc(folder, "checkout", "--force", DATA_STAGE, quiet=True)
-    except UserError:
+    for command in ("checkout", "pull"):
         try:
-            dvc(folder, "pull", "--force", DATA_STAGE, quiet=True)
+            return dvc(folder, command, "--force", targets(origin)[DATA], quiet=True)
         except UserError as error:
-            outs = ", ".join(f"{out['path']} ({out['md5']})" for out in stages_of(origin)[DATA_STAGE]["outs"])
-            git("worktree", "remove", "--force", str(folder))
-            raise UserError(
-                f"The data of {origin.uri} are neither in DVC's cache {cache} nor in a remote: {outs}.\n{error}"
-            ) from None
+            reason = error
+    remove(folder)
+    outs = yaml.safe_load(origin.lock)["stages"][DATA]["outs"]
+    files = ", ".join(f"{out['path']} ({out['md5']})" for out in outs)
+    raise UserError(f"The data of {origin.uri} lie neither in {cache} nor in a remote: {files}. {reason}")
 
 
-def stages_of(origin: Origin) -> Mapping[str, Mapping]:
-    """Stage -> its entry in dvc.lock; of a matrix stage (train@mlp) that of the version's variant, as train."""
-    stages = yaml.safe_load(origin.lock)["stages"]
-    return {
-        name.partition("@")[0]: e
-        for name, e in stages.items()
-        if name.partition("@")[2] in ("", origin.variant)
-    }
+def targets(origin: Origin) -> dict[str, str]:
+    """Stage -> how DVC calls it: {"towers": "towers", "train": "train@mlp", ...}.
 
-
-def target(stage: str, origin: Origin) -> str:
-    """How DVC calls the stage: train@mlp."""
-    names = yaml.safe_load(origin.lock)["stages"]
-    return stage if stage in names else f"{stage}@{origin.variant}"
+    Raises:
+        UserError: a stage has no entry in dvc.lock.
+    """
+    known = {}
+    for name in yaml.safe_load(origin.lock)["stages"]:
+        stage, _, variant = name.partition("@")
+        if variant in ("", origin.variant):
+            known[stage] = name
+    if lacking := {DATA, *STAGES} - known.keys():
+        raise UserError(f"{origin.uri}: its dvc.lock has no stage {', '.join(sorted(lacking))}.")
+    return known
 
 
 def dvc_command(*arguments: str) -> list[str]:
@@ -145,33 +138,37 @@ def dvc(folder: Path, *arguments: str, quiet: bool = False) -> None:
 
 
 def run(folder: Path, *command: str, quiet: bool = False) -> None:
-    """Run a command in the worktree, with its own MLflow store and this program's Python.
+    """Run a command in the worktree with this program's Python, and without settings that lead elsewhere.
 
     Raises:
         UserError: it fails.
     """
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))
-    }
-    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment["PATH"]))
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=quiet, text=True)
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+    settings["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), settings["PATH"]))
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=quiet, text=True)
     if done.returncode:
-        reason = f": {done.stderr.strip().splitlines()[0]}" if quiet and done.stderr.strip() else ""
-        raise UserError(f"`{shlex.join(command[-4:])}` failed in {folder}{reason}")
+        said = f": {' '.join(done.stderr.split())}" if quiet else ""
+        raise UserError(f"`{shlex.join(command)}` failed in {folder}{said}")
+
+
+def remove(folder: Path) -> None:
+    """The worktree and all in it."""
+    git("worktree", "remove", "--force", str(folder))
 
 
 def report(origin: Origin, again: Mapping[str, float]) -> bool:
     """Print what differs; True if nothing does."""
     names = sorted(origin.metrics.keys() | again.keys())
-    different = [n for n in names if origin.metrics.get(n, math.nan) != again.get(n, math.nan)]
+    different = [name for name in names if origin.metrics.get(name) != again.get(name)]
     if not different:
         print(f"{origin.uri}: all {len(names)} test metrics came out the same to the last digit.")
-        return bool(names)
+        return True
     table = Table(title=f"{len(different)} of {len(names)} test metrics differ", box=box.SIMPLE_HEAD)
-    for heading in ("", "registered", "made again"):
-        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("")
+    for heading in ("registered", "made again"):
+        table.add_column(heading, justify="right")
     for name in different:
-        table.add_row(name, *(repr(values.get(name)) for values in (origin.metrics, again)))
+        table.add_row(name, *(str(metrics.get(name)) for metrics in (origin.metrics, again)))
     Console().print(table)
     here = environment()
     for name in sorted(here.keys() | origin.environment.keys()):
