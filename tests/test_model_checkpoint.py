@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import HfApi, RepoUrl
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor
@@ -118,6 +119,23 @@ def test_the_processor_travels_with_the_model(model, tmp_path):
     assert all(isinstance(caption, str) for caption in expected)
     model.save_pretrained(tmp_path)
     assert CaptionModel.from_pretrained(tmp_path).caption(picture, max_new_tokens=5) == expected[:1]
+
+
+def test_what_is_pushed_to_the_hub_has_the_processor_too(model, tmp_path, monkeypatch):
+    """Only the two calls that reach the hub are replaced."""
+    pushed = {}
+
+    def commit(api, repo_id, operations, **kwargs):
+        pushed[repo_id] = {operation.path_in_repo for operation in operations}
+
+    def create(api, repo_id, **kwargs):
+        return RepoUrl(f"https://huggingface.co/me/{repo_id}")
+
+    monkeypatch.setattr(HfApi, "create_repo", create)
+    monkeypatch.setattr(HfApi, "create_commit", commit)
+    model.save_pretrained(tmp_path / "captioner", include_towers=True, push_to_hub=True)
+    (names,) = pushed.values()
+    assert names >= {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json"}
 
 
 def test_a_pickled_model_is_the_same_in_a_fresh_process(model, tmp_path):

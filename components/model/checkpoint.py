@@ -86,6 +86,12 @@ class CheckpointMixin:
             self._keys_to_ignore_on_save = self.frozen_names()
             self.config.includes_towers = False
 
+    def _upload_modified_files(self, working_dir: Source, *args: Any, **kwargs: Any) -> Any:
+        """The last step of `save_pretrained(..., push_to_hub=True)`: the processor goes along."""
+        if self.processor is not None:
+            self.processor.save_pretrained(working_dir)
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
+
     @classmethod
     def from_pretrained(
         cls, path: Source, *args: Any, clip: Source | None = None, gpt2: Source | None = None, **kwargs: Any
