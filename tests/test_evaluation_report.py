@@ -3,9 +3,12 @@
 import base64
 import dataclasses
 import io
+import json
 import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -25,7 +28,10 @@ from components.report import (
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
 from components.report.looking import _words
 from components.report.pictures import data_uri, overlay
+from components.report.plots import write_plots
 from tests.evaluation_report_fixtures import report
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +213,31 @@ def test_word_maps_of_a_real_model():
     np.testing.assert_allclose(maps.maps[0], grids[0, 1].mean(0).flatten(), atol=1e-6)  # " two" is one token
     other = word_maps(model, processor, "image-1", "mlp", "two red cars", inputs(IMAGES[1:2]))
     assert not np.allclose(maps.maps, other.maps, atol=1e-4), "another picture, another look"
+
+
+def test_dvc_plots_get_every_variant_curve_and_interval(content, tmp_path):
+    write_plots(content, tmp_path)
+    curves, scores = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("curves", "scores"))
+    names = {variant.name for variant in content.variants}
+    assert curves.groupby("curve")["variant"].agg(set).to_dict() == dict.fromkeys(
+        ["training loss", "validation CIDEr", "gates of attention", "gates of feed-forward"], names
+    )
+    assert curves["value"].notna().all() and (curves["value"] >= 0).all()
+    gates = curves[(curves["curve"] == "gates of attention") & (curves["step"] == 50)]
+    assert sorted(set(gates["line"])) == [f"block {n}" for n in range(4)] and len(gates) == 4 * len(names)
+    cider = scores[scores["metric"] == "CIDEr"].set_index("system")
+    for variant in content.variants:
+        expected = variant.metrics["model"]["CIDEr"]
+        assert cider.loc[variant.name, ["mean", "low", "high"]].to_dict() == pytest.approx(expected)
+    assert {"nearest neighbour", "most frequent"} <= set(cider.index)
+    with Image.open(tmp_path / "samples.png") as sheet:
+        assert sheet.width > 1000 and len(set(sheet.convert("L").get_flattened_data())) > 50
+
+
+@pytest.mark.parametrize("name", ["curves", "intervals"])
+def test_templates_of_dvc_name_columns_that_exist(name, content, tmp_path):
+    write_plots(content, tmp_path)
+    template = json.loads((ROOT / ".dvc" / "plots" / f"{name}.json").read_text())
+    columns = set(pd.read_csv(tmp_path / ("curves.csv" if name == "curves" else "scores.csv")).columns)
+    fields = set(re.findall(r'"field": "(\w+)"', json.dumps(template)))
+    assert fields - {"rev"} <= columns and "rev" in fields
