@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import ImageFont
 
-CELL, GAP, LINE, LINES = 220, 12, 17, 2
+CELL, GAP, LINE = 220, 12, 17
 INK, FAINT, PAPER = "#1a1a1a", "#777777", "white"
 
 
@@ -17,16 +17,17 @@ def caption_grid(
     captions: Sequence[str | Sequence[str]],
     references: Sequence[str] = (),
     columns: int = 4,
+    lines: int = 2,
 ) -> "Image":
     """One cell a picture: the picture, its caption (or several, one a model) in black and, if given, a
-    reference in grey, two lines at most each.
+    reference in grey, `lines` at most each.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=14)
     black = [[several] if isinstance(several, str) else list(several) for several in captions]
     texts = max((len(several) for several in black), default=1) + bool(references)
-    text_height = (LINE * LINES + 2) * texts + GAP
+    text_height = (LINE * lines + 2) * texts + GAP
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (CELL + text_height + GAP) + GAP), PAPER)
@@ -37,9 +38,9 @@ def caption_grid(
         sheet.paste(_fit(image), (x, y))
         y += CELL + 2
         for caption in several:
-            y = _write(draw, font, caption, x, y + 2, INK)
+            y = _write(draw, font, caption, x, y + 2, INK, lines)
         if references:
-            _write(draw, font, references[index], x, y + 2, FAINT)
+            _write(draw, font, references[index], x, y + 2, FAINT, lines)
     return sheet
 
 
@@ -51,7 +52,7 @@ def _fit(image: "Image") -> "Image":
     return ImageOps.pad(image.convert("RGB"), (CELL, CELL), method=method, color="#f0f0f0")
 
 
-def _write(draw: "ImageDraw", font: "ImageFont", text: str, x: int, y: int, ink: str) -> int:
+def _write(draw: "ImageDraw", font: "ImageFont", text: str, x: int, y: int, ink: str, most: int) -> int:
     """Write `text` wrapped to the cell; return where the next line would begin."""
     lines, line = [], ""
     for word in text.split():
@@ -62,8 +63,8 @@ def _write(draw: "ImageDraw", font: "ImageFont", text: str, x: int, y: int, ink:
         else:
             line = longer
     lines.append(line)
-    if len(lines) > LINES:
-        lines = [*lines[: LINES - 1], f"{lines[LINES - 1]} ..."]
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"{lines[most - 1]} ..."]
     for line in lines:
         draw.text((x, y), line, ink, font)
         y += LINE

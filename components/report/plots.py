@@ -29,7 +29,7 @@ def write_plots(report: Report, folder: Path) -> None:
     captions = [[f"{v.name}: {v.captions[image_id]}" for v in report.variants] for image_id in ids]
     references = [report.references[image_id][0] for image_id in ids]
     with atomic_path(folder / "samples.png") as path:
-        caption_grid([report.images[i] for i in ids], captions, references, columns=5).save(path)
+        caption_grid([report.images[i] for i in ids], captions, references, columns=5, lines=3).save(path)
 
 
 def curves(variants: Sequence[Variant]) -> pd.DataFrame:
