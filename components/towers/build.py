@@ -50,7 +50,7 @@ def pretrain(params: OfflineTowers, train: Tables, seed: int, folder: Path) -> N
     for part in (clip, for_clip, image_processor(params.image_size)):
         part.save_pretrained(folder / "clip")
     for_gpt2 = gpt2_tokenizer(bpe, params.positions)
-    gpt2 = pretrain_gpt2(captions, for_gpt2, params, seed, workdir)
+    gpt2 = pretrain_gpt2(list(train.references().values()), for_gpt2, params, seed, workdir)
     for part in (gpt2, for_gpt2):
         part.save_pretrained(folder / "gpt2")
 

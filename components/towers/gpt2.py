@@ -1,9 +1,11 @@
 """Language-model pre-training of a small `GPT2LMHeadModel` on captions (Radford et al. 2019)."""
 
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, Trainer, default_data_collator
+from transformers import DataCollatorForSeq2Seq, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, Trainer
 
 from components.config import OfflineTowers
 from components.training.arguments import training_arguments
@@ -27,25 +29,36 @@ def gpt2_config(params: OfflineTowers, tokenizer: PreTrainedTokenizerFast) -> GP
     )
 
 
-def pack(captions: list[str], tokenizer: PreTrainedTokenizerFast, length: int, seed: int) -> torch.Tensor:
-    """All captions in random order as one stream `<eot> caption <eot> caption ...`, cut into rows: [n x
-    length]."""
-    order = torch.randperm(len(captions), generator=torch.Generator().manual_seed(seed)).tolist()
-    texts = [f"{tokenizer.bos_token} {captions[i]} " for i in order]  # the next row's BOS is its EOS
-    stream = torch.tensor([token for ids in tokenizer(texts)["input_ids"] for token in ids])
-    rows = max(1, len(stream) // length)
-    return stream[: rows * length].view(rows, -1)
+def documents(
+    references: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast, seed: int
+) -> list[list[int]]:
+    """The captions of each picture in random order, two or three a document: `<eot> caption <eot> ... <eot>`.
+
+    What a second caption says can be foreseen from the first, by whoever knows which drawing stands where. So
+    the hidden states learn to ask for it; trained on single captions they hold grammar alone, and
+    cross-attention finds no question in them.
+    """
+    shuffle = random.Random(seed).sample
+    end, texts = tokenizer.eos_token, []
+    for captions in references:
+        order = shuffle(captions, len(captions))
+        texts += [
+            "".join(f"{end} {caption} " for caption in part) + end for part in (order[:2], order[2:]) if part
+        ]
+    return tokenizer(texts)["input_ids"]
 
 
 def pretrain_gpt2(
-    captions: list[str], tokenizer: PreTrainedTokenizerFast, params: OfflineTowers, seed: int, workdir: Path
+    references: Sequence[Sequence[str]],
+    tokenizer: PreTrainedTokenizerFast,
+    params: OfflineTowers,
+    seed: int,
+    workdir: Path,
 ) -> GPT2LMHeadModel:
-    """Train a `GPT2LMHeadModel` from scratch on `captions` (the training split's)."""
+    """Train a `GPT2LMHeadModel` from scratch on the captions of each picture of the training split."""
     torch.manual_seed(seed)
     model = GPT2LMHeadModel(gpt2_config(params, tokenizer))
     model.loss_type = "ForCausalLM"  # transformers does not derive it from GPT-2's class name, and warns
-    # Short rows: a caption should be predicted from its own beginning, as the captioner will ask for it.
-    rows = pack(captions, tokenizer, length=min(48, params.positions), seed=seed)
     arguments = training_arguments(
         workdir,
         seed=seed,
@@ -53,6 +66,8 @@ def pretrain_gpt2(
         batch_size=params.gpt2_batch_size,
         learning_rate=params.gpt2_learning_rate,
     )
+    rows = [ids[: params.positions] for ids in documents(references, tokenizer, seed)]
     dataset = [{"input_ids": row, "labels": row} for row in rows]
-    Trainer(model, arguments, data_collator=default_data_collator, train_dataset=dataset).train()
+    collator = DataCollatorForSeq2Seq(tokenizer)  # pads labels by -100, and does not take an end for padding
+    Trainer(model, arguments, data_collator=collator, train_dataset=dataset).train()
     return model.eval()
