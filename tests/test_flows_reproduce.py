@@ -15,7 +15,7 @@ import yaml
 from components.errors import UserError
 from components.tracking import evaluation_metrics, open_variant_run
 from components.tracking.git import code_changes, git_tags
-from components.tracking.origin import FOLDER, snapshot
+from components.tracking.origin import origin_folder, snapshot
 from components.tracking.store import connect
 from flows.reproduce import reproduce
 from tests.tracking_fixtures import PARAMS, enter_project
@@ -62,15 +62,13 @@ def register() -> str:
     params = yaml.safe_load(Path("params.yaml").read_text())
     with open_variant_run("mlp", stage="train", params=params, data="d", fresh=True) as run:
         run.log_metrics(evaluation_metrics(json.loads(Path("results/mlp/metrics.json").read_text())))
+        tags = git_tags()
+        tags = {"git_commit": tags["mlflow.source.git.commit"], "git_dirty": tags["git.dirty"]}
+        found = connect().client.create_model_version(
+            "captioner", "file:///nowhere", run.require_id(), tags | {"variant": "mlp"}
+        )
         for name, text in snapshot().items():
-            run.log_text(text, name, FOLDER)
-    client, tags = connect().client, git_tags()
-    found = client.create_model_version(
-        "captioner",
-        "file:///nowhere",
-        run.require_id(),
-        {"variant": "mlp", "git_commit": tags["mlflow.source.git.commit"], "git_dirty": tags["git.dirty"]},
-    )
+            run.log_text(text, name, origin_folder("captioner", found.version))
     return f"models:/captioner/{found.version}"
 
 
@@ -128,12 +126,13 @@ def test_what_cannot_be_made_again_says_why(version):
     client = connect().client
     known = client.get_model_version("captioner", version.rpartition("/")[2])
     orphan = client.create_model_version("captioner", "file:///nowhere", known.run_id, {"variant": "mlp"})
-    with pytest.raises(UserError, match="nothing says what made it: no git commit"):
+    with pytest.raises(UserError, match="nothing says what made it: no git commit, dvc.lock, params.yaml"):
         reproduce(f"models:/captioner/{orphan.version}")
-    tags = known.tags | {"git_commit": "0" * 40}
-    foreign = client.create_model_version("captioner", "file:///nowhere", known.run_id, tags)
+    number = version.rpartition("/")[2]
+    client.set_model_version_tag("captioner", number, "git_commit", "0" * 40)
     with pytest.raises(UserError, match="commit 0{40}, which is not in this clone. Get it: git fetch"):
-        reproduce(f"models:/captioner/{foreign.version}")
+        reproduce(version)
+    client.set_model_version_tag("captioner", number, "git_commit", known.tags["git_commit"])
     for wrong in ("models:/captioner/99", "models:/captioner@best"):
         with pytest.raises(UserError, match="no such run or model version"):
             reproduce(wrong)

@@ -9,7 +9,7 @@ from components.config import Params
 from components.data.tables import Tables
 from components.tracking.card import DataFacts, Sample, model_card
 from components.tracking.git import git_tags
-from components.tracking.origin import snapshot
+from components.tracking.origin import origin_folder, snapshot
 from components.tracking.promotion import Candidate
 from components.tracking.provenance import scores_digest, tables_digest, weights_digest
 from components.tracking.registry import log_captioner
@@ -58,8 +58,6 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         weights=weights_digest(model),
         scores=scores_digest(results),
     ) as run:
-        for name, text in snapshot().items():
-            run.log_text(text, name, "origin")
         run_id = run.require_id()
         version = log_captioner(
             CaptionModel.from_pretrained(model),
@@ -77,6 +75,8 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
             },
             name=params.register_.name,
         )
+        for name, text in snapshot().items():
+            run.log_text(text, name, origin_folder(params.register_.name, version))
     uri = f"models:/{params.register_.name}/{version}"
     problem = reload_problem(uri, images, [captions[i] for i in image_ids], decoding)
     return Candidate(variant, version, run_id, validation, facts.test_digest, scores, problem)

@@ -13,9 +13,8 @@ from components.tracking.git import code_changes
 from components.tracking.lookup import model_version
 from components.tracking.store import Store, connect
 
-FOLDER = "origin"
-LOCK, CHANGES, ENVIRONMENT = "dvc.lock", "changes.patch", "environment.json"
-"""Artifacts in FOLDER, beside the run's own params.yaml."""
+LOCK, CHANGES, PARAMS, ENVIRONMENT = "dvc.lock", "changes.patch", "params.yaml", "environment.json"
+"""Artifacts in the version's folder among those of its run, see `origin_folder`."""
 
 PACKAGES = ("torch", "transformers", "numpy", "pandas", "tokenizers")
 
@@ -28,7 +27,7 @@ class Origin:
         commit: of the code.
         dirty: the code had been changed since.
         changes: those changes, as `git apply` takes them; '' if there were none or they were not kept.
-        params: the text of params.yaml, every key with its value.
+        params: the text of params.yaml.
         lock: the text of dvc.lock: DVC's hashes of what each stage read and made.
         metrics: of the run, those below test/.
         environment: versions of Python and packages, machine.
@@ -57,11 +56,15 @@ def _cpus() -> str:
     return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
+def origin_folder(name: str, number: str) -> str:
+    """Where among its run's artifacts a version's origin lies: a run may be registered more than once."""
+    return f"origin/{name}-{number}"
+
+
 def snapshot() -> dict[str, str]:
-    """The files of this project, by name, that a run needs besides its parameters to be made again."""
-    lock = Path(LOCK)
+    """The texts, by name, that besides the commit are needed to make again what this project has made."""
     files = {
-        LOCK: lock.read_text(encoding="utf-8") if lock.exists() else "",
+        **{name: Path(name).read_text(encoding="utf-8") for name in (LOCK, PARAMS) if Path(name).exists()},
         CHANGES: code_changes(),
         ENVIRONMENT: json.dumps(environment(), indent=1),
     }
@@ -78,21 +81,22 @@ def origin_of(uri: str) -> Origin:
     with friendly(f"Looking for '{uri}'"):
         store = connect()
         found = model_version(uri, store)
-        files = {
-            name: _text(store, found.run_id, f"{FOLDER}/{name}") for name in (LOCK, CHANGES, ENVIRONMENT)
-        }
-        params = _text(store, found.run_id, "params.yaml")
+        folder = origin_folder(found.name, found.version)
+        lock, changes, params, made_by = (
+            _text(store, found.run_id, f"{folder}/{name}") for name in (LOCK, CHANGES, PARAMS, ENVIRONMENT)
+        )
         run = store.client.get_run(found.run_id)
     variant, commit = found.tags.get("variant"), found.tags.get("git_commit")
-    missing = {"variant": variant, "git commit": commit, LOCK: files[LOCK], "params.yaml": params}
+    missing = {"variant": variant, "git commit": commit, LOCK: lock, PARAMS: params}
     if lacking := [name for name, value in missing.items() if not value]:
         raise UserError(
             f"{uri}: nothing says what made it: no {', '.join(lacking)}. Only versions that `dvc repro` "
             "registered in a git repository can be made again."
         )
     metrics = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
-    dirty, made_by = found.tags.get("git_dirty") == "true", json.loads(files[ENVIRONMENT] or "{}")
-    return Origin(uri, variant, commit, dirty, files[CHANGES], params, files[LOCK], metrics, made_by)
+    dirty = found.tags.get("git_dirty") == "true"
+    changes = changes if dirty else ""  # of an earlier registration of the same version
+    return Origin(uri, variant, commit, dirty, changes, params, lock, metrics, json.loads(made_by or "{}"))
 
 
 def _text(store: Store, run_id: str, path: str) -> str:

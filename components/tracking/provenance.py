@@ -128,14 +128,13 @@ def dvc_tags(variant: str, lock: str | Path = "dvc.lock") -> dict[str, str]:
         if row in ("", variant):
             for out in outs:
                 tags[f"dvc.{name}" if len(outs) == 1 else f"dvc.{name}/{out['path']}"] = out.get("md5", "")
-    if experiment := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc.experiment"] = experiment
     return tags
 
 
 def source_tags(stage: str) -> dict[str, str]:
-    """What MLflow's Source and User columns show."""
-    return {
+    """What MLflow's Source and User columns show, and the DVC experiment, if it is one."""
+    experiment = os.environ.get("DVC_EXP_NAME")
+    return ({"dvc.experiment": experiment} if experiment else {}) | {
         "mlflow.source.name": os.environ.get("DVC_STAGE") or f"flows.{stage}",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": getpass.getuser(),
