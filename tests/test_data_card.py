@@ -22,7 +22,7 @@ def test_card_tells_licence_counts_and_limits(prepared: Tables) -> None:
         "CC BY-SA 4.0",
         "CLDR",
         "## Limits",
-        "| train | 252 | 1260 |",
+        "| train | 270 | 1350 |",
         "green apple",
         "striped",
         "seed 4",

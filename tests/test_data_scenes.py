@@ -24,7 +24,7 @@ NAMED = {drawing.name: drawing for drawing in drawings()}
 @pytest.fixture(scope="module")
 def full_plan() -> pd.DataFrame:
     """All scenes of the default size, without drawing them: split, kind, group, captions."""
-    rows = [(split, scene.kind, scene.group, texts) for split, scene, texts in plan(8000, seed=0)]
+    rows = [(split, scene.kind, scene.group, texts) for split, scene, texts in plan(14000, seed=0)]
     return pd.DataFrame(rows, columns=["split", "kind", "group", "captions"])
 
 
@@ -70,7 +70,7 @@ def test_kinds_have_the_same_share_in_every_split(full_plan: pd.DataFrame) -> No
     for split in SPLITS:
         for kind in KINDS:
             assert shares[split][kind] == pytest.approx(1 / 3, abs=0.001)
-    assert full_plan["split"].value_counts().to_dict() == {"train": 6800, "val": 600, "test": 600}
+    assert full_plan["split"].value_counts().to_dict() == {"train": 12602, "val": 699, "test": 699}
 
 
 def test_five_different_references_of_human_length(full_plan: pd.DataFrame) -> None:

@@ -82,7 +82,7 @@ COUNT_TEMPLATES = (
     "there {verb} {np} {place_of} {ground} background",
     "{ground} background with {np} {place}",
     "{np} {verb} {place_of} {ground} background",
-    "{ground} picture that shows {np} {place}",
+    "{ground} picture with {np} {place}",
     "{np} drawn {place_of} {ground} background",
 )
 

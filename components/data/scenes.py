@@ -27,7 +27,10 @@ from components.files import atomic_path
 
 KINDS = ("counts", "pairs", "groups")
 HELD_OUT = {"val": 0.075, "test": 0.075}
-"""Share of the pictures, and of the combinations, of each held-out split."""
+"""Share of the combinations of each held-out split."""
+
+PICTURES = {"val": 0.05, "test": 0.05}
+"""Share of the pictures of each held-out split."""
 
 CENTRES = {1: (0.5,), 2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}
 SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
@@ -111,7 +114,7 @@ def plan(
 
 def _split_sizes(num_images: int) -> tuple[int, int, int]:
     """Sizes of train, val and test; those held out are whole multiples of the kinds."""
-    val, test = (len(KINDS) * max(1, round(num_images * HELD_OUT[s] / len(KINDS))) for s in ("val", "test"))
+    val, test = (len(KINDS) * max(1, round(num_images * PICTURES[s] / len(KINDS))) for s in ("val", "test"))
     return num_images - val - test, val, test
 
 

@@ -50,6 +50,7 @@ class CaptionTrainer(Trainer):
                 ],
                 lr=self.args.learning_rate,
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
+                fused=True,
             )
         return self.optimizer
 
@@ -59,6 +60,10 @@ class CaptionTrainer(Trainer):
         if model.training:
             self._tokens += int(inputs["attention_mask"].sum())
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def floating_point_ops(self, inputs) -> int:
+        """Not counted: the Trainer would walk over all modules for it, in every step."""
+        return 0
 
     @torch.no_grad()
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):

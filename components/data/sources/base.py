@@ -26,7 +26,7 @@ class Options:
 
     annotations: str | list[str] | dict[str, str] | None = None  # file, files, or split -> file
     images: str | None = None  # folder that file names are relative to
-    num_images: int = 8000  # scenes: how many to draw
+    num_images: int = 14000  # scenes: how many to draw
     image_size: int = 64  # scenes: pixels a side
     num_frames: int = 8  # video: frames a clip
     seed: int = 0
