@@ -166,10 +166,10 @@ class TrainParams(Section):
     """Stage `train`: the bridge learns."""
 
     epochs: Annotated[float, Field(gt=0)] = 30
-    batch_size: Positive = 32  # examples a step, all processes together: what learns does not depend on these
-    gradient_accumulation_steps: Positive = 1  # pieces of a step, one after the other: less memory
-    num_processes: Positive = 1  # that share a step on this machine, a GPU each; torchrun's number wins
-    fsdp: bool = False  # the processes also share out parameters, gradients and optimizer state
+    batch_size: Positive = 32  # examples a step, over all processes and pieces: neither changes the result
+    gradient_accumulation_steps: Positive = 1  # pieces of a step, one after another: less memory
+    num_processes: Positive = 1  # on this machine, a GPU each (DDP); under torchrun, its number counts
+    fsdp: bool = False  # of several processes: parameters and optimizer state are shared out, too
     learning_rate: Rate = 1e-4
     gate_learning_rate: Rate = 1e-4
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
