@@ -6,6 +6,7 @@
 The process that fails first speaks for all: its exception is raised, or printed; the others end in silence.
 """
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -137,8 +138,9 @@ def _is_first_failure(error: Exception) -> bool:
 
 @contextmanager
 def _signals_handed_on() -> Iterator[None]:
-    """Give the signals back to whom they belong, and one that came to its handler."""
+    """Afterwards no process is left, and signals are given back to whom they belong; one that came, too."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    children = set(multiprocessing.active_children())
     received = None
     try:
         yield
@@ -148,6 +150,9 @@ def _signals_handed_on() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+        for child in set(multiprocessing.active_children()) - children:  # a signal that comes while torchrun
+            child.terminate()  # starts them makes it forget them
+            child.join()
     if received is not None:
         signal.raise_signal(received)
         raise KeyboardInterrupt
