@@ -166,8 +166,10 @@ class TrainParams(Section):
     """Stage `train`: the bridge learns."""
 
     epochs: Annotated[float, Field(gt=0)] = 30
-    batch_size: Positive = 32
-    gradient_accumulation_steps: Positive = 1
+    batch_size: Positive = 32  # examples a step, over all processes and pieces: neither changes the result
+    gradient_accumulation_steps: Positive = 1  # pieces of a step, one after another: less memory
+    num_processes: Positive = 1  # on this machine, a GPU each (DDP); under torchrun, its number counts
+    fsdp: bool = False  # of several processes: parameters and optimizer state are shared out, too
     learning_rate: Rate = 1e-4
     gate_learning_rate: Rate = 1e-4
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
@@ -177,6 +179,16 @@ class TrainParams(Section):
     validations: Positive = 6  # times in a run that validation captions are decoded and scored
     validation_images: Positive = 200
     max_tokens: Annotated[int, Field(ge=4)] = 64  # of a caption: more are cut, and not written in validation
+
+    @model_validator(mode="after")
+    def pieces_of_a_step_are_equal(self) -> "TrainParams":
+        """Every process sees equally many examples at a time."""
+        if self.batch_size % (self.num_processes * self.gradient_accumulation_steps):
+            raise ValueError(
+                f"batch_size {self.batch_size} is no multiple of num_processes {self.num_processes} x "
+                f"gradient_accumulation_steps {self.gradient_accumulation_steps}"
+            )
+        return self
 
 
 class EvaluateParams(Section):

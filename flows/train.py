@@ -1,9 +1,14 @@
 """Stage `train`: the bridge of one variant learns.
 
-python -m flows.train mlp
+    python -m flows.train mlp                               # in train.num_processes processes
+    torchrun --nproc-per-node 2 -m flows.train mlp          # the same by hand, without Prefect
+
+Started by torchrun or `accelerate launch`, on one machine or several that share this folder, each process
+trains; who started them sees to the rest.
 """
 
 import sys
+from functools import partial
 
 from components.config import Params, Variant
 from components.data.report import data_metrics
@@ -19,10 +24,27 @@ def train(variant: Variant) -> None:
     """Train, log to an MLflow run of the variant, keep the checkpoint that captions validation pictures
     best.
     """
+    processes = Params.load().train.num_processes
+    if processes == 1:
+        train_here(variant)
+        return
+    from components.training.processes import launch
+
+    launch(processes, train_here, variant)
+
+
+def train_here(variant: str) -> None:
+    """What each process does; the first one logs and prints."""
     from components.tracking.callback import MlflowCallback
+    from components.training.processes import is_first
     from components.training.train import train_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
+    features = open_features(params, tables)
+    fit = partial(train_variant, params, variant, tables, features, TOWERS, MODELS / variant)
+    if not is_first():
+        fit()
+        return
     with open_variant_run(
         variant,
         stage="train",
@@ -30,10 +52,10 @@ def train(variant: Variant) -> None:
         data=tables_digest(tables),
         datasets=[dataset_entry(tables, split) for split in ("train", "val")],
     ) as run:
-        callback = MlflowCallback(run, validation_samples(tables, params.seed))
-        features = open_features(params, tables)
         run.log_metrics(data_metrics(FAULTS))
-        scores = train_variant(params, variant, tables, features, TOWERS, MODELS / variant, [callback])
+        # of a model that is shared out, no process can caption by itself
+        samples = None if params.train.fsdp else validation_samples(tables, params.seed)
+        scores = fit([MlflowCallback(run, samples)])
         run.made(model=MODELS / variant)
         run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
@@ -56,4 +78,9 @@ def validation_samples(tables: Tables, seed: int, count: int = 12):
 
 
 if __name__ == "__main__":
-    main(train, variant=sys.argv[1])
+    from components.training.processes import launched, work
+
+    if launched():
+        work(train_here, sys.argv[1])
+    else:
+        main(train, variant=sys.argv[1])

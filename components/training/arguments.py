@@ -22,6 +22,7 @@ def training_arguments(
     by default.
 
     `more` overrides or adds any field of `transformers.TrainingArguments`.
+    In one process, one GPU is used, however many there are: several need several processes.
     """
     defaults = {
         "output_dir": str(workdir),
@@ -43,5 +44,9 @@ def training_arguments(
         "disable_tqdm": False,
         "remove_unused_columns": False,  # datasets here give row numbers; collators build the batch
         "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,  # all of the bridge is used in every step
     }
-    return TrainingArguments(**(defaults | more))
+    arguments = TrainingArguments(**(defaults | more))
+    if arguments.n_gpu > 1:  # else the Trainer takes torch.nn.DataParallel, and multiplies the batch size
+        arguments._n_gpu = 1
+    return arguments

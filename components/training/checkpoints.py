@@ -27,13 +27,13 @@ def fingerprint(**ingredients) -> str:
 
 def claim(folder: str | Path, mark: str) -> str | None:
     """Make `folder` the place for the checkpoints of the training `mark`; return the checkpoint to resume
-    from, if any."""
+    from, if any. Of several processes the first calls it first; the others then change nothing."""
     folder = Path(folder)
     stamp = folder / "fingerprint"
-    if folder.exists() and not (stamp.exists() and stamp.read_text() == mark):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(mark)
+    if not (stamp.exists() and stamp.read_text() == mark):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        stamp.write_text(mark)
     return get_last_checkpoint(str(folder))
 
 

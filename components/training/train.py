@@ -1,17 +1,15 @@
 """Train the bridge of one variant on cached features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import TrainerCallback
-from transformers.trainer_utils import EvalPrediction
 
 from components.config import VARIANTS, Params
 from components.data.features import Features
 from components.data.tables import Tables
-from components.evaluation.scorers import ValidationCider
+from components.errors import UserError
 from components.files import atomic_path
 from components.model import CaptionModel, CaptionProcessor
 from components.model.configuration import bridge_fields
@@ -19,7 +17,9 @@ from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
 from components.training.dataset import CaptionCollator, CaptionDataset
 from components.training.history import best_scores, history, write_history
+from components.training.processes import share_of_batch, world_size
 from components.training.trainer import CaptionTrainer
+from components.training.validation import validation_metrics
 
 
 def train_variant(
@@ -34,29 +34,43 @@ def train_variant(
     """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its
     validation scores, and how many training captions were cut to `train.max_tokens`.
 
-    An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint.
+    An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint;
+    with another number of processes, too. Each process of a distributed training calls this (see
+    `components.training.processes`); the first one alone writes.
+
+    Raises:
+        UserError: no such variant, or a batch that cannot be divided among the processes.
     """
+    if variant not in VARIANTS:
+        raise UserError(f"There is no variant '{variant}'. Known: {', '.join(VARIANTS)}.")
     checkpoints = Path(out).parent.parent / "checkpoints" / variant
     mark = fingerprint(
-        params=params.model_dump(include={"seed", "model", "train"}),
+        # the number of processes changes no result
+        params=params.model_dump(include={"seed", "model", "train"}, exclude={"train": {"num_processes"}}),
+        sharded=params.train.fsdp and world_size() > 1,
         variant=variant,
         features=features.identity,
         splits=tables.images[["image_id", "split"]].values.tolist(),
         captions=tables.captions[["image_id", "caption"]].values.tolist(),
     )
-    resume = claim(checkpoints, mark)
     torch.manual_seed(params.seed)
     towers = Path(towers)
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
     model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
     trainer = build_trainer(params, model, tables, features, checkpoints, callbacks)
+    with trainer.args.main_process_first(local=False):
+        resume = claim(checkpoints, mark)
     trainer.train(resume_from_checkpoint=resume)
-    with atomic_path(out) as folder:
-        folder.mkdir()
-        model.save_pretrained(folder)
-        write_history(records := history(trainer.state.log_history), folder)
-    release(checkpoints)
+    trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # gathered, if they were shared out
+    records = history(trainer.state.log_history)
+    if trainer.is_world_process_zero():
+        with atomic_path(out) as folder:
+            folder.mkdir()
+            model.save_pretrained(folder, state_dict=weights)
+            write_history(records, folder)
+        release(checkpoints)
     return best_scores(records) | {"truncated_captions": trainer.train_dataset.truncated}
 
 
@@ -74,20 +88,22 @@ def build_trainer(
     val = CaptionDataset(
         tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens
     )
-    steps = -(-len(train) // (settings.batch_size * settings.gradient_accumulation_steps)) * settings.epochs
+    steps = -(-len(train) // settings.batch_size) * settings.epochs
     every = max(1, int(steps / settings.validations))
     arguments = training_arguments(
         workdir,
         seed=params.seed,
         epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        batch_size=share_of_batch(settings.batch_size, settings.gradient_accumulation_steps),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.lr_scheduler_type,
         warmup_steps=settings.warmup_ratio,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        per_device_eval_batch_size=max(settings.batch_size, 64),
+        per_device_eval_batch_size=-(-max(settings.batch_size, 64) // world_size()),
+        fsdp=settings.fsdp and world_size() > 1,
+        fsdp_config={"transformer_layer_cls_to_wrap": sharded_modules(model)},
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps",
         eval_steps=every,
@@ -112,17 +128,9 @@ def build_trainer(
     )
 
 
-def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Callable[[EvalPrediction], dict]:
-    """CIDEr of the validation captions that `CaptionTrainer` decoded, against all references of each
-    image.
-    """
-    cider = ValidationCider(dict(zip(val.image_ids, val.references, strict=True)))
-
-    def score(prediction: EvalPrediction) -> dict[str, float]:
-        tokens = np.where(
-            prediction.predictions < 0, processor.tokenizer.pad_token_id, prediction.predictions
-        )
-        image_ids = [val.image_ids[row] for row in prediction.label_ids]
-        return {"CIDEr": cider.score(dict(zip(image_ids, processor.batch_decode(tokens), strict=True)))}
-
-    return score
+def sharded_modules(model: CaptionModel) -> list[str]:
+    """Classes of the modules whose parameters FSDP gathers when they are called and lets go afterwards: those
+    of the towers. The bridge and the embeddings stay together, for they are also called from outside their
+    blocks."""
+    classes = {type(module).__name__ for module in model.modules()}
+    return sorted(classes & {"CLIPEncoderLayer", "SiglipEncoderLayer", "GPT2Attention", "GPT2MLP"})

@@ -5,6 +5,8 @@ that a captioner is judged by the captions it writes.
 import time
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from transformers import Trainer
 
 from components.training.sampler import ReferenceSampler
@@ -29,9 +31,8 @@ class CaptionTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
         lengths = [[len(ids) for ids in references] for references in self.train_dataset.tokens]
-        return ReferenceSampler(
-            lengths, self.args.train_batch_size * self.args.world_size, self.args.data_seed
-        )
+        pieces = self.args.world_size * self.args.gradient_accumulation_steps
+        return ReferenceSampler(lengths, self.args.train_batch_size * pieces, self.args.data_seed)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """AdamW over the bridge alone: matrices with weight decay; biases, norms and learned tokens without;
@@ -57,8 +58,7 @@ class CaptionTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Cross-entropy a caption token."""
         inputs = {name: value for name, value in inputs.items() if name != "rows"}
-        if model.training:
-            self._tokens += int(inputs["attention_mask"].sum())
+        self._tokens += int(inputs["attention_mask"].sum())
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def floating_point_ops(self, inputs) -> int:
@@ -67,22 +67,34 @@ class CaptionTrainer(Trainer):
 
     @torch.no_grad()
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """(loss, generated tokens [b x s], image rows [b]): what `compute_metrics` decodes and scores."""
+        """(None, generated tokens [b x s], (image rows, losses, numbers of tokens) [b] each).
+
+        What `compute_metrics` decodes, scores and sums up. Row by row, because the last batch is filled up
+        with pictures seen before so that all processes have as many: those rows are dropped on the way.
+        """
         inputs = self._prepare_inputs(inputs)
+        rows, labels = inputs.pop("rows"), inputs.pop("labels")
         with self.compute_loss_context_manager():
-            loss = self.compute_loss(model, inputs).detach()
+            losses = caption_losses(model(**inputs).logits, labels)
             images = {name: inputs[name] for name in IMAGES if name in inputs}
             tokens = self.model.generate(**images, **self.generation)
-        return loss, tokens, inputs["rows"]
+        return None, tokens, (rows, losses, labels.ne(-100).sum(dim=1))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add throughput and the openness of every gate, tanh(alpha), to the training records."""
         if "loss" in logs:
             now = time.perf_counter()
-            logs["tokens_per_second"] = self._tokens / (now - self._since)
+            tokens = self.accelerator.reduce(torch.tensor(self._tokens, device=self.args.device))
+            logs["tokens_per_second"] = int(tokens) / (now - self._since)
             self._tokens, self._since = 0, now
             logs |= {f"gate/{name}": value for name, value in self.model.gates().items()}
         super().log(logs, start_time)
+
+
+def caption_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Summed cross-entropy of each caption: [R x P+L x V], [R x L] -> [R]."""
+    predicting = logits[:, -labels.shape[1] - 1 : -1].float()
+    return F.cross_entropy(predicting.transpose(1, 2), labels, reduction="none").sum(dim=1)
 
 
 def _group(name: str, parameter: torch.nn.Parameter) -> str:
