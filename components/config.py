@@ -37,7 +37,7 @@ class Section(BaseModel):
 class DataParams(Section):
     """Stage `prepare`: where pictures and captions come from, and what they must be like."""
 
-    source: Literal["scenes", "coco", "karpathy", "table", "video"] = "scenes"
+    source: str = "scenes"  # scenes | coco | karpathy | table | video, or one of yours in data/sources/
     folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
     annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file or more
     images: str | None = None  # below `folder`: the pictures, clips
@@ -213,6 +213,14 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(default=RegisterParams(), alias="register")
 
+    @model_validator(mode="after")
+    def every_frame_has_its_time_embedding(self) -> "Params":
+        """Found here, not when training begins."""
+        frames, known = self.data.num_frames, self.model.resampler.num_time_embeds
+        if self.data.source == "video" and frames > known:
+            raise ValueError(f"data.num_frames is {frames}, model.resampler.num_time_embeds only {known}")
+        return self
+
     @classmethod
     def load(cls, path: str | Path = "params.yaml") -> "Params":
         """Read `path`.
@@ -240,6 +248,8 @@ def _explain(path: str | Path, fault: dict) -> str:
     if fault["type"] == "extra_forbidden":
         known = _fields_at(fault["loc"][:-1])
         return f"{path}: unknown key '{key}'. Known here: {', '.join(known)}."
+    if fault["type"] == "value_error":  # two keys that do not fit: the message names them
+        return f"{path}: {key + ': ' if key else ''}{fault['ctx']['error']}."
     return f"{path}: '{key}' is {fault['input']!r}: {fault['msg']}."
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.errors import UserError
-from flows.caption import open_frames, pictures
+from components.data.pictures import Problem
+from flows.caption import pictures
+from flows.shards import open_frames
 
 
 @pytest.fixture
@@ -35,6 +36,6 @@ def test_a_clip_is_seen_in_frames_from_beginning_to_end(folder):
     assert len(open_frames(folder / "a.png", 4)) == 1
 
 
-def test_a_clip_that_cannot_be_read_is_named(folder):
-    with pytest.raises(UserError, match="c.webm: not a clip"):
+def test_a_clip_that_cannot_be_read_is_a_problem(folder):
+    with pytest.raises(Problem, match="image-unreadable"):
         open_frames(folder / "c.webm", 4)
