@@ -40,7 +40,9 @@ class DataParams(Section):
     source: str = "scenes"  # scenes | coco | karpathy | table | video, or one of yours in data/sources/
     folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
     annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file or more
-    images: str | None = None  # below `folder`: the pictures, clips
+    images: str | dict[str, str] | None = (
+        None  # below `folder`: that of the pictures or clips, or one a split
+    )
     on_invalid: Literal["fail", "quarantine"] = "fail"
     splits: Literal["auto", "given", "hash"] = "auto"
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -54,17 +56,14 @@ class DataParams(Section):
     def files(self) -> dict[str, str | list[str] | dict[str, str] | None]:
         """`annotations` and `images` as paths; absolute ones stay what they are."""
 
-        def path(name: str) -> str:
-            return str(Path(self.folder) / name)
+        def paths(given):
+            if isinstance(given, dict):
+                return {split: paths(name) for split, name in given.items()}
+            if isinstance(given, list):
+                return [paths(name) for name in given]
+            return given and str(Path(self.folder) / given)
 
-        given = self.annotations
-        if isinstance(given, dict):
-            annotations = {split: path(name) for split, name in given.items()}
-        elif isinstance(given, list):
-            annotations = [path(name) for name in given]
-        else:
-            annotations = given and path(given)
-        return {"annotations": annotations, "images": self.images and path(self.images)}
+        return {"annotations": paths(self.annotations), "images": paths(self.images)}
 
 
 class HubTowers(Section):
