@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from prefect.testing.utilities import prefect_test_harness
@@ -58,12 +59,12 @@ def compute(project, monkeypatch):
 
 @pytest.fixture
 def model(towers, project):
-    """A captioner whose captions depend on the picture: an untrained bridge with open gates."""
+    """A captioner whose captions depend on the picture: an untrained bridge, loud and with open gates."""
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", feature_layer=-2)
     model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
-    for name, parameter in model.named_parameters():
-        if "gate" in name:
-            parameter.data.fill_(1.0)
+    with torch.no_grad():
+        for weight in model.bridge_parameters():
+            weight.copy_(torch.full_like(weight, 2.0) if weight.numel() == 1 else 4 * weight)
     model.save_pretrained(project / "model")
     return "model"
 
