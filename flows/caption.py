@@ -16,8 +16,8 @@ from PIL import Image
 
 from components.errors import UserError
 from components.files import atomic_path
+from flows.caption_batches import CLIPS, Batch, caption_batch
 from flows.parallel import Runner, make_runner, map_task
-from flows.shards import CLIPS, Batch, caption_batch
 from flows.stage import main, stage
 
 CHAMPION = "models:/clip-gpt2-captioner@champion"

@@ -6,9 +6,9 @@ python -m flows.features
 from components.config import Params
 from components.data.features import Features, FeatureStore, plan_shards, seal, write_meta
 from components.data.tables import Tables, read_tables
+from flows.feature_shards import compute_shard
 from flows.parallel import make_runner, map_task
 from flows.paths import FEATURES, PREPARED, TOWERS
-from flows.shards import compute_shard
 from flows.stage import main, stage
 
 

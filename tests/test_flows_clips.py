@@ -12,7 +12,7 @@ from PIL import Image
 
 from components.data.pictures import Problem, mosaic
 from flows.caption import pictures
-from flows.shards import open_frames
+from flows.caption_batches import open_frames
 from tests.conftest import TINY
 from tests.tracking_fixtures import enter_project
 

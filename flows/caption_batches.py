@@ -1,4 +1,4 @@
-"""The tasks that are mapped over pieces of work, here or on other machines, which import them from here."""
+"""The task that captions a batch of files, here or on another machine, which imports it from here."""
 
 import os
 from dataclasses import dataclass
@@ -7,9 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from components.data.features import Shard, write_shard
 from components.data.pictures import Problem, load_rgb
-from components.data.tables import Tables, read_tables
 from components.errors import UserError
 from flows.parallel import Progress
 from flows.stage import piece_task
@@ -23,25 +21,6 @@ class Batch:
 
     number: int
     files: list[Path]
-
-
-@piece_task
-def compute_shard(
-    piece: Shard,
-    progress: Progress | None,
-    *,
-    out: Path,
-    data: Path,
-    clip: Path,
-    tower: str,
-    layer: int,
-    batch_size: int,
-) -> None:
-    """Encode the images of one shard and write it to the store `out`."""
-    encoder = _encoder(clip, layer, tower)
-    tables = _tables(data, (data / "images.parquet").stat().st_mtime_ns)
-    report = progress or (lambda count: None)
-    write_shard(out, piece, *encoder.encode(tables, piece.image_ids, batch_size, report, piece.views))
 
 
 @piece_task
@@ -98,22 +77,8 @@ def load_captioner(model: str):
     return captioner.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-# Once a process, not once a piece; the last argument tells when what was loaded is no longer what is there.
-
-
-@lru_cache(maxsize=1)
-def _encoder(clip: Path, layer: int, tower: str):
-    from components.towers.encode import VisionEncoder
-
-    return VisionEncoder(clip, layer)
-
-
-@lru_cache(maxsize=1)
-def _tables(data: Path, changed: int) -> Tables:
-    return read_tables(data)
-
-
 @lru_cache(maxsize=1)
 def _captioner(model: str, store: str):
+    """Once a process, not once a batch."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", store)
     return load_captioner(model)
