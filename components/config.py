@@ -37,10 +37,12 @@ class Section(BaseModel):
 class DataParams(Section):
     """Stage `prepare`: where pictures and captions come from, and what they must be like."""
 
-    source: Literal["scenes", "coco", "karpathy", "table", "video"] = "scenes"
+    source: str = "scenes"  # scenes | coco | karpathy | table | video, or one of yours in data/sources/
     folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
     annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file or more
-    images: str | None = None  # below `folder`: the pictures, clips
+    images: str | dict[str, str] | None = (
+        None  # below `folder`: that of the pictures or clips, or one a split
+    )
     on_invalid: Literal["fail", "quarantine"] = "fail"
     splits: Literal["auto", "given", "hash"] = "auto"
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -54,17 +56,14 @@ class DataParams(Section):
     def files(self) -> dict[str, str | list[str] | dict[str, str] | None]:
         """`annotations` and `images` as paths; absolute ones stay what they are."""
 
-        def path(name: str) -> str:
-            return str(Path(self.folder) / name)
+        def paths(given):
+            if isinstance(given, dict):
+                return {split: paths(name) for split, name in given.items()}
+            if isinstance(given, list):
+                return [paths(name) for name in given]
+            return given and str(Path(self.folder) / given)
 
-        given = self.annotations
-        if isinstance(given, dict):
-            annotations = {split: path(name) for split, name in given.items()}
-        elif isinstance(given, list):
-            annotations = [path(name) for name in given]
-        else:
-            annotations = given and path(given)
-        return {"annotations": annotations, "images": self.images and path(self.images)}
+        return {"annotations": paths(self.annotations), "images": paths(self.images)}
 
 
 class HubTowers(Section):
@@ -225,6 +224,14 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(default=RegisterParams(), alias="register")
 
+    @model_validator(mode="after")
+    def every_frame_has_its_time_embedding(self) -> "Params":
+        """Found here, not when training begins."""
+        frames, known = self.data.num_frames, self.model.resampler.num_time_embeds
+        if self.data.source == "video" and frames > known:
+            raise ValueError(f"data.num_frames is {frames}, model.resampler.num_time_embeds only {known}")
+        return self
+
     @classmethod
     def load(cls, path: str | Path = "params.yaml") -> "Params":
         """Read `path`.
@@ -252,6 +259,8 @@ def _explain(path: str | Path, fault: dict) -> str:
     if fault["type"] == "extra_forbidden":
         known = _fields_at(fault["loc"][:-1])
         return f"{path}: unknown key '{key}'. Known here: {', '.join(known)}."
+    if fault["type"] == "value_error":  # two keys that do not fit: the message names them
+        return f"{path}: {key + ': ' if key else ''}{fault['ctx']['error']}."
     return f"{path}: '{key}' is {fault['input']!r}: {fault['msg']}."
 
 

@@ -1,8 +1,8 @@
 """Caption any pictures and clips with a registered (or saved) captioner.
 
 python -m flows.caption photo.jpg folder/ --out captions.jsonl
-python -m flows.caption photo.jpg --model models:/clip-gpt2-captioner/3
-python -m flows.caption photo.jpg clip.mp4 --model models/mlp
+python -m flows.caption photo.jpg clip.mp4 --model models:/clip-gpt2-captioner/3
+python -m flows.caption folder/ --model models/mlp --out captions.jsonl --task-runner ray --workers 4
 """
 
 import argparse
@@ -10,29 +10,66 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from components.errors import UserError
 from components.files import atomic_path
+from flows.caption_batches import CLIPS, Batch, caption_batch
+from flows.parallel import Runner, make_runner, map_task
 from flows.stage import main, stage
 
 CHAMPION = "models:/clip-gpt2-captioner@champion"
 BATCH = 32
-CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+SHOWN = 10  # files in a message
 
 
 @stage
-def caption(paths: list[str], model: str = CHAMPION, out: str | None = None, num_frames: int = 8) -> None:
+def caption(
+    paths: list[str],
+    model: str = CHAMPION,
+    out: str | None = None,
+    num_frames: int = 8,
+    task_runner: Runner = "threads",
+    address: str | None = None,
+    workers: int = 1,
+) -> None:
     """Print (or write to `out`, one JSON object a line) a caption for every picture and clip of `paths`,
-    folders searched through. Of a clip the model sees `num_frames` frames."""
+    folders searched through, in order. What cannot be read is left out, and named at the end.
+
+    Args:
+        num_frames: of a clip, that the model sees
+        task_runner, address, workers: see `flows.parallel.make_runner`
+    """
+    from components.tracking.registry import pinned
+    from components.tracking.store import tracking_uri
+
     files = list(pictures(paths))
-    captioner = load(model)
-    rows: list[dict[str, str]] = []
-    for start in range(0, len(files), BATCH):
-        batch = files[start : start + BATCH]
-        captions = captioner.caption([open_frames(path, num_frames) for path in batch])
-        rows += [{"image": str(path), "caption": text} for path, text in zip(batch, captions, strict=True)]
+    starts = range(0, len(files), BATCH)
+    batches = [Batch(n, [f.resolve() for f in files[i : i + BATCH]]) for n, i in enumerate(starts)]
+    results = map_task(
+        make_runner(task_runner, address, workers),
+        caption_batch,
+        batches,
+        [len(batch.files) for batch in batches],
+        model=pinned(model) if model.startswith("models:/") else str(Path(model).resolve()),
+        store=tracking_uri(),
+        num_frames=num_frames,
+    )
+    rows = [row for rows in results for row in rows]
+    rows = [{"image": str(file)} | row for file, row in zip(files, rows, strict=True)]
+    captioned = [row for row in rows if "caption" in row]
+    write(captioned, out)
+    if bad := [f"{row['image']} ({row['problem']})" for row in rows if "problem" in row]:
+        more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        raise UserError(
+            f"Cannot be read: {', '.join(bad[:SHOWN])}{more}. The other {len(captioned)} have their captions."
+        )
+
+
+def write(rows: list[dict[str, str]], out: str | None) -> None:
+    """JSON lines, printed or in a file that appears whole."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if out is None:
         print(lines, end="")
@@ -52,63 +89,27 @@ def pictures(paths: Iterable[str]) -> Iterator[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{path}: no such file or folder.")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in known) if path.is_dir() else [path]
-        found += len(inside)
-        yield from inside
+        inside = sorted(p for p in path.rglob("[!.]*") if p.suffix.lower() in known)
+        found += len(inside) or path.is_file()
+        yield from inside if path.is_dir() else [path]
     if not found:
         raise UserError(
             f"{', '.join(map(str, paths))}: no picture found. Known endings: {', '.join(sorted(known))}."
         )
 
 
-def open_frames(path: Path, number: int) -> list[Image.Image]:
-    """The one frame of a picture, or `number` frames of a clip, evenly sampled as for training."""
-    if path.suffix.lower() not in CLIPS:
-        return [open_picture(path)]
-    from components.data.pictures import Problem
-    from components.data.sources.video import sample_frames
-
-    try:
-        return sample_frames(path, number)
-    except Problem as problem:
-        raise UserError(f"{path}: not a clip that can be read ({problem.detail}).") from None
-
-
-def open_picture(path: Path) -> Image.Image:
-    """RGB, completely decoded, turned as its EXIF data says."""
-    from PIL.ImageOps import exif_transpose
-
-    try:
-        with Image.open(path) as image:
-            return exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a picture that can be read ({error}).") from None
-
-
-def load(model: str):
-    """A captioner from the registry, or from a folder that the train stage wrote."""
-    if model.startswith("models:/"):
-        from components.tracking.registry import load_captioner
-
-        return load_captioner(model)
-    from components.model import CaptionModel
-
-    if not Path(model, "config.json").exists():
-        raise UserError(
-            f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
-        )
-    return CaptionModel.from_pretrained(model).eval()
-
-
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.caption", description=caption.description)
+    parser = argparse.ArgumentParser(prog="python -m flows.caption", description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", metavar="IMAGE_CLIP_OR_FOLDER")
     parser.add_argument(
         "--model", default=CHAMPION, help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder (%(default)s)"
     )
     parser.add_argument("--num-frames", type=int, default=8, help="frames of a clip (%(default)s)")
     parser.add_argument("--out", help="write JSON lines there instead of printing them")
+    parser.add_argument("--task-runner", choices=get_args(Runner), default="threads", help="(%(default)s)")
+    parser.add_argument("--address", help="of a Dask or Ray cluster that sees this folder; default: one here")
+    parser.add_argument("--workers", type=int, default=1, help="threads, or processes (%(default)s)")
     return parser.parse_args(argv)
 
 

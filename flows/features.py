@@ -3,17 +3,11 @@
 python -m flows.features
 """
 
-from functools import lru_cache
-from pathlib import Path
-
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from tqdm import tqdm
-
 from components.config import Params
-from components.data.features import Features, FeatureStore, Shard, plan_shards, seal, write_meta, write_shard
+from components.data.features import Features, FeatureStore, plan_shards, seal, write_meta
 from components.data.tables import Tables, read_tables
-from flows.parallel import map_task, task_runner
+from flows.feature_shards import compute_shard
+from flows.parallel import make_runner, map_task
 from flows.paths import FEATURES, PREPARED, TOWERS
 from flows.stage import main, stage
 
@@ -31,45 +25,19 @@ def features() -> None:
         print("features.cache is false: pictures are encoded in training and evaluation, every time.")
         return
     shards = plan_shards(FEATURES, tables.images, tower, views=settings.views)
-    where = {"out": FEATURES.resolve(), "data": PREPARED.resolve(), "clip": (TOWERS / "clip").resolve()}
-    frames = [sum(shard.num_frames) for shard in shards]
-    with tqdm(total=sum(frames), desc="features", unit="image") as bar:
-        map_task(
-            task_runner(settings.task_runner, settings.address, settings.workers),
-            compute_shard,
-            shards,
-            lambda i: bar.update(frames[i]),
-            **where,
-            tower=tower,
-            layer=params.model.feature_layer,
-            batch_size=settings.batch_size,
-        )
-    seal(FEATURES, tables.images, tower, settings.views)
-
-
-@task(cache_policy=NO_CACHE, task_run_name="shard-{piece.number}")
-def compute_shard(
-    piece: Shard, out: Path, data: Path, clip: Path, tower: str, layer: int, batch_size: int
-) -> None:
-    """Encode the images of one shard and write it to the store `out`, wherever this runs."""
-    encoder, tables = (
-        _encoder(clip, layer, tower),
-        _tables(data, (data / "images.parquet").stat().st_mtime_ns),
+    map_task(
+        make_runner(settings.task_runner, settings.address, settings.workers),
+        compute_shard,
+        shards,
+        [sum(shard.num_frames) for shard in shards],
+        out=FEATURES.resolve(),
+        data=PREPARED.resolve(),
+        clip=(TOWERS / "clip").resolve(),
+        tower=tower,
+        layer=params.model.feature_layer,
+        batch_size=settings.batch_size,
     )
-    write_shard(out, piece, *encoder.encode(tables, piece.image_ids, batch_size, views=piece.views))
-
-
-@lru_cache(maxsize=1)
-def _encoder(clip: Path, layer: int, tower: str):
-    """Once a process; `tower` is its hash, so that a process never goes on with an old one."""
-    from components.towers.encode import VisionEncoder
-
-    return VisionEncoder(clip, layer)
-
-
-@lru_cache(maxsize=1)
-def _tables(data: Path, changed: int) -> Tables:
-    return read_tables(data)
+    seal(FEATURES, tables.images, tower, settings.views)
 
 
 def open_features(params: Params, tables: Tables) -> Features:

@@ -1,29 +1,37 @@
-"""Map a task over pieces of work: in threads, or on a Dask or Ray cluster, as a parameter says."""
+"""Map a task over pieces of work: in threads here, or on a Dask or Ray cluster, as parameters say."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from prefect import Task
+from prefect import Task, unmapped
+from prefect.context import FlowRunContext
 from prefect.futures import as_completed
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from tqdm import tqdm
 
 from components.errors import UserError
 
 Runner = Literal["threads", "dask", "ray"]
+Progress = Callable[[int], None]
 
 
-def task_runner(kind: Runner = "threads", address: str | None = None, workers: int = 1) -> TaskRunner | None:
-    """The Prefect task runner called `kind`; None for one thread, which needs none.
+def make_runner(kind: Runner = "threads", address: str | None = None, workers: int = 1) -> TaskRunner:
+    """The Prefect task runner called `kind`.
 
     Args:
         address: of a running cluster, whose machines see this folder at this path; None makes one here.
         workers: threads, or processes of the cluster made here.
 
     Raises:
-        UserError: the package of the runner is not installed.
+        UserError: the package of the runner is not installed, or an address was given to threads.
     """
     if kind == "threads":
-        return ThreadPoolTaskRunner(max_workers=workers) if workers > 1 else None
+        if address:
+            raise UserError(f"address is '{address}', but threads have none: set task_runner to dask or ray.")
+        return ThreadPoolTaskRunner(max_workers=workers)
     try:
         return _dask(address, workers) if kind == "dask" else _ray(address, workers)
     except ImportError as error:
@@ -41,6 +49,7 @@ def _dask(address: str | None, workers: int) -> TaskRunner:
 
 
 def _ray(address: str | None, workers: int) -> TaskRunner:
+    import ray  # noqa: F401  prefect_ray looks for it only when it starts
     from prefect_ray import RayTaskRunner
 
     if address:
@@ -49,40 +58,79 @@ def _ray(address: str | None, workers: int) -> TaskRunner:
 
 
 def map_task(
-    runner: TaskRunner | None,
-    task: Task,
-    pieces: Sequence[Any],
-    finished: Callable[[int], None] = lambda i: None,
-    **fixed: Any,
+    runner: TaskRunner, task: Task, pieces: Sequence[Any], sizes: Sequence[int], **fixed: Any
 ) -> list[Any]:
-    """`task(piece, **fixed)` of every piece, on `runner`; the results in the order of `pieces`.
+    """`task(piece, progress=..., **fixed)` of every piece, on `runner`; the results in the order of `pieces`.
+
+    The runner becomes known inside a flow run, from params.yaml or the flow's parameters: it is started here
+    and not by `flow.with_options(task_runner=...)`. Its tasks belong to the flow run all the same.
 
     Args:
-        task: its first parameter is called `piece`.
-        finished: called with the number of each piece when it is done.
+        sizes: how many images each piece has, for the progress bar.
 
     Raises:
-        Whatever a task raised; what other tasks have finished is kept.
+        Whatever the first task raised that failed; what others have finished is kept.
     """
     if not pieces:
         return []
-    if runner is None:
-        return [_here(task, piece, i, finished, fixed) for i, piece in enumerate(pieces)]
-    with runner:
-        futures = [runner.submit(task, {"piece": piece, **fixed}) for piece in pieces]
-        number = {id(future): i for i, future in enumerate(futures)}
-        for future in _done(runner, futures):
-            future.result()
-            finished(number[id(future)])
+    with tqdm(total=sum(sizes), desc=task.name, unit="image") as bar, _started(runner):
+        progress = Bar(bar) if isinstance(runner, ThreadPoolTaskRunner) else None  # a bar cannot travel
+        futures = runner.map(
+            task,
+            {"piece": list(pieces), "progress": unmapped(progress)}
+            | {name: unmapped(value) for name, value in fixed.items()},
+        )
+        size_of = dict(zip(futures, sizes, strict=True))
+        try:
+            for future in as_completed(futures):
+                future.result()
+                if progress is None:
+                    bar.update(size_of[future])
+        except BaseException:
+            if progress is not None:
+                progress.stopped = True
+            raise
         return [future.result() for future in futures]
 
 
-def _here(task: Task, piece: Any, i: int, finished: Callable[[int], None], fixed: dict[str, Any]) -> Any:
-    result = task.fn(piece, **fixed)
-    finished(i)
-    return result
+@dataclass
+class Bar:
+    """The `progress` of tasks in this process: moves the bar, and ends the tasks once one has failed or
+    Ctrl-C was pressed, where the runner would wait for them."""
+
+    bar: tqdm
+    stopped: bool = False
+
+    def __call__(self, count: int) -> None:
+        if self.stopped:
+            raise InterruptedError("another shard failed, or Ctrl-C")
+        self.bar.update(count)
 
 
-def _done(runner: TaskRunner, futures: list) -> Iterator[Any]:
-    """In the order of completion where the runner can tell."""
-    return as_completed(futures) if isinstance(runner, ThreadPoolTaskRunner) else iter(futures)
+@contextmanager
+def _started(runner: TaskRunner) -> Iterator[None]:
+    """The runner at work.
+
+    Processes of a cluster report to the server of this flow; else each would start one of its own.
+    """
+    with ExitStack() as stack:
+        if not isinstance(runner, ThreadPoolTaskRunner):
+            here = str(FlowRunContext.get().client.api_url)
+            stack.enter_context(temporary_settings({PREFECT_API_URL: here}))
+        try:
+            stack.enter_context(runner)
+            if runner.name == "dask":
+                _ = runner.client  # connects
+        except OSError as error:
+            raise UserError(f"task runner '{runner.name}': no cluster: {error}.") from None
+        if runner.name == "ray":
+            stack.enter_context(_one_gpu_each())
+        yield
+
+
+def _one_gpu_each() -> AbstractContextManager:
+    """Ray hides the GPUs of a cluster from tasks that ask for none."""
+    import ray
+    from prefect_ray.context import remote_options
+
+    return remote_options(num_gpus=1) if ray.cluster_resources().get("GPU") else nullcontext()

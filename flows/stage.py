@@ -16,7 +16,8 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from prefect import flow  # noqa: E402
+from prefect import Task, flow, task  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.exceptions import FailedRun  # noqa: E402
 from prefect.flows import Flow  # noqa: E402
 from prefect.states import Failed  # noqa: E402
@@ -25,10 +26,19 @@ from components.errors import UserError  # noqa: E402
 
 
 def stage(function: Callable) -> Flow:
-    """A Prefect flow named after `function` (`train_caption` -> `train-caption`).
+    """A Prefect flow named after `function` (`train_caption` -> `train-caption`); see `_told`."""
+    return flow(name=function.__name__.replace("_", "-"))(_told(function))
 
-    `UserError`, a full disk and the failure of a subflow end it as a failed state that carries the message;
-    anything else is a bug and keeps its traceback.
+
+def piece_task(function: Callable) -> Task:
+    """A Prefect task that flows map over pieces of work, each with a `number`; see `_told`."""
+    options = {"cache_policy": NO_CACHE, "task_run_name": "{piece.number}"}
+    return task(name=function.__name__.replace("_", "-"), **options)(_told(function))
+
+
+def _told(function: Callable) -> Callable:
+    """`function`, but `UserError`, a full disk and the failure of a subflow or task end its run as a failed
+    state that carries the message; anything else is a bug and keeps its traceback.
     """
 
     @functools.wraps(function)
@@ -43,7 +53,7 @@ def stage(function: Callable) -> Flow:
             place = error.filename or PROJECT
             return Failed(message=f"No space left on the disk, writing {place}. Free some and run again.")
 
-    return flow(name=function.__name__.replace("_", "-"))(run)
+    return run
 
 
 def main(stage_flow: Flow, **parameters) -> None:

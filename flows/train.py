@@ -67,14 +67,14 @@ def train_here(variant: str) -> None:
 
 
 def validation_samples(tables: Tables, seed: int, count: int = 12):
-    """A few validation pictures to watch in MLflow while the bridge opens."""
+    """A few validation pictures or clips to watch in MLflow while the bridge opens."""
     from components.tracking.callback import Samples
 
     val = tables.split("val").sample(count, seed)
     references = val.references()
     image_ids = list(val.images["image_id"])
-    images = [val.open_image(image_id) for image_id in image_ids]
-    return Samples(image_ids, images, [references[image_id][0] for image_id in image_ids])
+    clips = [val.open_frames(image_id) for image_id in image_ids]
+    return Samples(image_ids, clips, [references[image_id][0] for image_id in image_ids])
 
 
 if __name__ == "__main__":

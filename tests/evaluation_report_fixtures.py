@@ -66,7 +66,7 @@ def report(seed: int = 0, count: int = 60) -> Report:
     return Report(
         variants=variants,
         references={image_id: references[image_id] for image_id in chosen.all},
-        images={image_id: images[image_id] for image_id in chosen.all},
+        clips={image_id: [images[image_id]] for image_id in chosen.all},
         sample=chosen.sample,
         worst=chosen.worst,
         looked=[_maps(image_id, variants[0].captions[image_id]) for image_id in chosen.looked],
@@ -115,4 +115,4 @@ def _maps(image_id: str, caption: str) -> WordMaps:
     words, grid = caption.rstrip(".").split(), np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1)
     centres = [(2, 3.5) if word in ("disc", *COLOURS) else (5.7, 3.5) for word in words]
     maps = [np.exp(-((grid - centre) ** 2).sum(-1) / 3).ravel() for centre in centres]
-    return WordMaps(image_id, "mlp", words, np.array(maps))
+    return WordMaps(image_id, "mlp", words, np.array(maps)[:, None])

@@ -251,3 +251,88 @@ def test_a_source_is_told_its_options(tmp_path: Path) -> None:
     raw = source.read(tmp_path)
     assert len(raw.images) == 300 and len(raw.captions) == 1500
     assert raw.root == tmp_path / "images"
+
+
+def test_a_source_of_ones_own_is_one_file(folder: Path, monkeypatch) -> None:
+    """The file of the docstring in sources/base.py, read with a params.yaml that names it."""
+    from components.config import Params
+    from components.data import sources as package
+
+    (folder / "mine").mkdir()
+    (folder / "mine" / "lines.py").write_text(
+        "from components.data.sources.base import Source\n"
+        "class Lines(Source):\n"
+        "    name = 'lines'\n"
+        "    def read(self, workdir):\n"
+        "        (file,) = self.annotation_files()\n"
+        "        rows = [line.split('|') for line in file.read_text().splitlines()]\n"
+        "        place = file.parent / 'images'\n"
+        "        images = [{'image_id': n, 'file': n, 'split': s, 'beside': place, 'row': n}\n"
+        "                  for n, s, _ in rows]\n"
+        "        return self.tables(images, [{'image_id': n, 'caption': c, 'row': n} for n, _, c in rows])\n"
+    )
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder / "mine")])
+    (folder / "rows.txt").write_text("".join(f"{n}|{s}|a picture of {n}\n" for n, s in SPLIT_OF.items()))
+    params = Params.model_validate({"data": {"source": "lines", "annotations": str(folder / "rows.txt")}})
+    options = params.data.model_dump(exclude={"folder", "licence"}) | params.data.files()
+    tables = prepare(folder / "prepared", **options)
+    assert told(tables) == {n: (s, [f"a picture of {n}"]) for n, s in SPLIT_OF.items()}
+
+
+def test_coco_as_it_is_published_has_a_folder_and_a_file_a_split(folder: Path) -> None:
+    """And files made by hand each number their images from 1."""
+    files, folders = {}, {}
+    for name, split in SPLIT_OF.items():
+        folders[split] = str(folder / "images" / f"{split} 2014")
+        Path(folders[split]).mkdir()
+        (folder / "images" / name).rename(Path(folders[split], "one.png"))
+        files[split] = str(folder / f"captions_{split}.json")
+        content = {"images": [{"id": 1, "file_name": "./one.png"}]}
+        content["annotations"] = [{"id": 1, "image_id": 1, "caption": f"first of {name}"}]
+        Path(files[split]).write_text(json.dumps(content))
+    tables = prepare(folder / "prepared", source="coco", annotations=files, images=folders)
+    assert told(tables) == {
+        f"{split} 2014/one.png": (split, [f"first of {name}"]) for name, split in SPLIT_OF.items()
+    }
+    assert all(tables.image_path(image_id).is_file() for image_id in tables.images["image_id"])
+    with pytest.raises(UserError, match="data.images names no folder for 'test', only for train, val"):
+        prepare(
+            folder / "out",
+            source="coco",
+            annotations=files,
+            images={s: f for s, f in folders.items() if s != "test"},
+        )
+
+
+def test_an_image_folder_a_split(folder: Path) -> None:
+    """As the Hugging Face hub stores them: train/, validation/ and test/, each with its metadata."""
+    for name, directory in zip(SPLIT_OF, ("train", "validation", "test"), strict=True):
+        place = folder / "hub" / directory
+        place.mkdir(parents=True)
+        (folder / "images" / name).rename(place / "0001.PNG")
+        (place / "metadata.jsonl").write_text(
+            json.dumps({"file_name": "0001.PNG", "text": f"first of {name}"})
+        )
+    tables = prepare(folder / "prepared", source="table", annotations=str(folder / "hub"))
+    expected = zip(("train", "validation", "test"), SPLIT_OF.items(), strict=True)
+    assert told(tables) == {f"{d}/0001.PNG": (s, [f"first of {n}"]) for d, (n, s) in expected}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_spreadsheets_of_other_habits(folder: Path, separator: str) -> None:
+    """Capitals, semicolons, lists as pandas writes them, names as Windows and Apple write them."""
+    (folder / "images" / "Café Ä").mkdir()
+    (folder / "images" / "a.png").rename(folder / "images" / "Café Ä" / "a.png")
+    names = {"a.png": "Cafe\u0301 A\u0308\\a.png", "b.png": "./b.png", "c.png": "c.png"}
+    frame = pd.DataFrame(
+        {
+            "ID": range(3),
+            "Image": [names[n] for n in SPLIT_OF],
+            "Captions ": [str([f"first of {n}", f"it's {n}"]) for n in SPLIT_OF],
+            "Split": ["Train", "validation", "TEST"],
+        }
+    )
+    frame.to_csv(folder / "rows.CSV", index=False, sep=separator)
+    tables = ingest(folder, "table", annotations=str(folder / "rows.CSV"))
+    assert list(told(tables).values()) == [(s, [f"first of {n}", f"it's {n}"]) for n, s in SPLIT_OF.items()]
+    assert all(tables.open_image(image_id).size == (24, 20) for image_id in tables.images["image_id"])

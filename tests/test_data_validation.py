@@ -161,6 +161,7 @@ BAD_CAPTIONS = [
     ("caption-mojibake", "a dog\u2019s life".encode().decode("cp1252")),
     ("caption-mojibake", "a \ufffd dog"),
     ("caption-markup", "a <b>dog</b> in bold"),
+    ("caption-markup", "a dog<|endoftext|> and more"),
     ("caption-markup", "salt &amp; pepper on a table"),
     ("caption-markup", "see https://example.org/dog"),
     ("caption-too-long", "dog" * 400),

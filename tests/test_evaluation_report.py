@@ -81,11 +81,13 @@ def test_scores_with_intervals_captions_and_references_are_there(content, page):
 
 def test_pictures_survive_the_page(content, page):
     image_id = content.sample[0]
-    uri = data_uri(content.images[image_id])
+    uri = data_uri(content.clips[image_id][0])
     assert uri in page
     shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
     assert shown.size == (64, 64)
-    np.testing.assert_allclose(np.asarray(shown.convert("RGB")), np.asarray(content.images[image_id]), atol=0)
+    np.testing.assert_allclose(
+        np.asarray(shown.convert("RGB")), np.asarray(content.clips[image_id][0]), atol=0
+    )
 
 
 def test_a_large_photograph_is_shrunk():
@@ -124,7 +126,7 @@ def test_written_whole_or_not_at_all(content, tmp_path, monkeypatch):
     path = tmp_path / "reports" / "index.html"
     write_report(content, path)
     before = path.read_text()
-    broken = dataclasses.replace(content, images={})
+    broken = dataclasses.replace(content, clips={})
     with pytest.raises(KeyError):
         write_report(broken, path)
     assert path.read_text() == before and list(path.parent.iterdir()) == [path]
@@ -183,15 +185,16 @@ def test_curves_and_bars_stand_where_their_numbers_say():
 
 def test_overlay_keeps_colour_where_a_word_looked():
     red = Image.new("RGB", (64, 64), (220, 20, 20))
-    weights = np.zeros(16)
-    weights[3] = 0.4  # the upper right corner of 4 x 4
-    shown = np.asarray(overlay(red, weights, side=80), dtype=float)
+    weights = np.zeros((2, 16))
+    weights[1, 3] = 0.4  # of the second frame, the upper right corner of 4 x 4
+    other, shown = (np.asarray(frame, dtype=float) for frame in overlay([red, red], weights, side=80))
     saturation = shown.max(-1) - shown.min(-1)
     assert saturation[8, 70] > 150 > 20 > saturation[70, 8]
-    assert np.isfinite(np.asarray(overlay(red, np.full(16, 0.1)))).all()
+    assert (other.max(-1) - other.min(-1)).max() < 20
+    assert np.isfinite(np.asarray(overlay([red], np.full((1, 16), 0.1))[0])).all()
 
 
-@pytest.mark.parametrize(("words", "shape"), [(["a"], (2, 16)), (["a", "b"], (2, 17))])
+@pytest.mark.parametrize(("words", "shape"), [(["a"], (2, 1, 16)), (["a", "b"], (2, 1, 17))])
 def test_maps_that_do_not_fit_are_refused(words, shape):
     with pytest.raises(ValueError, match="image-1"):
         WordMaps("image-1", "mlp", words, np.ones(shape))
@@ -207,10 +210,10 @@ def test_word_maps_of_a_real_model():
 
     model, processor, inputs = small_captioner()
     maps = word_maps(model, processor, "image-0", "mlp", "two red cars", inputs(IMAGES[:1]))
-    assert maps.words == ["two", "red", "cars"] and maps.maps.shape == (3, 4)
+    assert maps.words == ["two", "red", "cars"] and maps.maps.shape == (3, 1, 4)
     grids = model.attention_maps(processor(text="two red cars")["input_ids"], **inputs(IMAGES[:1])).grids()
     assert isinstance(grids, torch.Tensor)
-    np.testing.assert_allclose(maps.maps[0], grids[0, 1].mean(0).flatten(), atol=1e-6)  # " two" is one token
+    np.testing.assert_allclose(maps.maps[0], grids[0, 1].flatten(1), atol=1e-6)  # " two" is one token
     other = word_maps(model, processor, "image-1", "mlp", "two red cars", inputs(IMAGES[1:2]))
     assert not np.allclose(maps.maps, other.maps, atol=1e-4), "another picture, another look"
 

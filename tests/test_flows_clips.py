@@ -1,30 +1,47 @@
-"""Captioning of clips: what the model is given of them."""
+"""Clips from a folder of videos to a registered captioner and its captions: every frame counts."""
+
+import itertools
+import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
-from components.errors import UserError
-from flows.caption import open_frames, pictures
+from components.data.pictures import Problem, mosaic
+from flows.caption import pictures
+from flows.caption_batches import open_frames
+from tests.conftest import TINY
+from tests.tracking_fixtures import enter_project
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220), "white": (240, 240, 240)}
+WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+SIZES = {"tiny": 6, "small": 10, "large": 16, "huge": 22}
+
+
+def write_clip(file: Path, frames: list[np.ndarray]) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(file), "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width = frames[0].shape[:2]
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A picture, a clip of 20 frames that brighten, and one that is no clip."""
-    av = pytest.importorskip("av")
     Image.new("RGB", (32, 32), "red").save(tmp_path / "a.png")
-    with av.open(str(tmp_path / "b.MP4"), "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height = 64, 48
-        for number in range(20):
-            frame = np.full((48, 64, 3), 10 * number, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    write_clip(tmp_path / "b.MP4", [np.full((48, 64, 3), 10 * n, np.uint8) for n in range(20)])
     (tmp_path / "c.webm").write_bytes(b"no clip")
     return tmp_path
 
 
 def test_folders_are_searched_for_pictures_and_clips(folder):
+    (folder / "._a.png").write_bytes(b"what a Mac leaves on foreign disks")
     assert [path.name for path in pictures([str(folder)])] == ["a.png", "b.MP4", "c.webm"]
 
 
@@ -35,6 +52,70 @@ def test_a_clip_is_seen_in_frames_from_beginning_to_end(folder):
     assert len(open_frames(folder / "a.png", 4)) == 1
 
 
-def test_a_clip_that_cannot_be_read_is_named(folder):
-    with pytest.raises(UserError, match="c.webm: not a clip"):
+def test_a_clip_that_cannot_be_read_is_a_problem(folder):
+    with pytest.raises(Problem, match="image-unreadable"):
         open_frames(folder / "c.webm", 4)
+
+
+def test_a_clip_is_shown_by_four_of_its_frames():
+    frames = [Image.new("RGB", (8, 6), (number, 0, 0)) for number in range(8)]
+    shown = mosaic(frames)
+    assert shown.size == (16, 12)
+    assert [shown.getpixel(at)[0] for at in ((1, 1), (9, 1), (1, 7), (9, 7))] == [1, 3, 5, 7]
+    assert mosaic(frames[:1]) is frames[0] and mosaic(frames[:2]).size == (16, 6)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """64 clips of two to five frames in which a square moves; the current folder."""
+    enter_project(tmp_path / "project", monkeypatch)
+    Path("raw/clips").mkdir(parents=True)
+    rows = []
+    for number, (colour, way, size) in enumerate(itertools.product(COLOURS, WAYS, SIZES)):
+        dx, dy = (3 * step for step in WAYS[way])
+        frames = []
+        for time in range(2 + number % 4):
+            picture = Image.new("RGB", (48, 48), (120, 120, 120))
+            x, y, side = 14 + dx * time, 14 + dy * time, SIZES[size]
+            picture.paste(COLOURS[colour], (x, y, x + side, y + side))
+            frames.append(np.asarray(picture))
+        write_clip(Path(f"raw/clips/{number}.mp4"), frames)
+        texts = [f"a {size} {colour} square moves {way}", f"{colour} goes {way}, and it is {size}"]
+        rows.append({"video": f"{number}.mp4", "captions": json.dumps(texts)})
+    pd.DataFrame(rows).to_csv("raw/clips.csv", index=False)
+    data = {"source": "video", "annotations": "clips.csv", "images": "clips", "num_frames": 3}
+    towers = TINY["towers"]["offline"] | {"clip_epochs": 1, "gpt2_epochs": 1, "vocab_size": 300}
+    resampler = TINY["model"]["resampler"] | {"num_time_embeds": 3}
+    params = TINY | {
+        "data": data | {"val_share": 0.2, "test_share": 0.2},
+        "towers": {"offline": towers},
+        "model": TINY["model"] | {"resampler": resampler},
+        "train": TINY["train"] | {"epochs": 2, "validations": 1},
+        "variants": ["mlp"],
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_clips_go_through_every_stage(project):
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.caption import caption
+    from flows.train_caption import train_caption
+
+    with prefect_test_harness(server_startup_timeout=300):
+        state = train_caption(return_state=True)
+        assert state.is_completed(), state.message
+        assert pd.read_parquet("data/prepared/images.parquet")["num_frames"].max() == 3
+        assert (
+            sum(np.load(path, mmap_mode="r").shape[0] for path in Path("data/features").glob("shard*.npy"))
+            > 64
+        )
+        # Loaded back in a fresh process, the model gave the captions that were scored, from all frames.
+        (version,) = json.loads(Path("reports/registry.json").read_text()).values()
+        assert "reloaded" not in version["reason"] and "does not load" not in version["reason"], version
+        state = caption(
+            ["raw/clips/7.mp4"], model="models/mlp", num_frames=3, out="x.jsonl", return_state=True
+        )
+        assert state.is_completed(), state.message
+    assert json.loads(Path("x.jsonl").read_text())["image"] == "raw/clips/7.mp4"
+    assert "data:image" in Path("reports/index.html").read_text()

@@ -87,7 +87,7 @@ def test_the_champion_loads_with_all_that_it_needs(champion, captioner):
 def test_a_fresh_process_elsewhere_captions_the_same(champion, captioner):
     images = pictures(3)
     scored = captioner.caption(images, **DECODING)
-    assert reload_problem(f"models:/{NAME}@champion", images, scored, DECODING) is None
+    assert reload_problem(f"models:/{NAME}@champion", [[image] for image in images], scored, DECODING) is None
 
 
 def test_other_captions_and_code_of_this_checkout_are_reasons():
@@ -101,7 +101,7 @@ def test_other_captions_and_code_of_this_checkout_are_reasons():
 
 
 def test_a_version_that_does_not_load_is_a_reason(champion):
-    problem = reload_problem(f"models:/{NAME}/99", pictures(1), ["a"], DECODING)
+    problem = reload_problem(f"models:/{NAME}/99", [pictures(1)], ["a"], DECODING)
     assert problem.startswith(f"models:/{NAME}/99 does not load in a fresh process: ")
 
 

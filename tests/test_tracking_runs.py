@@ -52,7 +52,7 @@ def store(trained):
 
 def _samples() -> Samples:
     pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
-    return Samples(["a", "b"], pictures, ["a red square", "a blue square"])
+    return Samples(["a", "b"], [[picture] for picture in pictures], ["a red square", "a blue square"])
 
 
 def _validate(callback: MlflowCallback, step: int) -> None:

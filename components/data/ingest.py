@@ -6,7 +6,8 @@ All processor cores work; nothing is believed that was not decoded.
 import hashlib
 import io
 import os
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -56,8 +57,8 @@ def inside(root: Path, name: str) -> Path:
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.is_absolute() or ".." in path.parts or "\x00" in name:
             raise Problem("image-outside", name)
-    file = root / name
     try:
+        file = next((root / n for n in _spellings(name) if (root / n).is_file()), root / name)
         if not file.resolve().is_relative_to(root.resolve()):
             raise Problem("image-outside", f"{name} links to {file.resolve()}")
         if not file.is_file():
@@ -65,6 +66,13 @@ def inside(root: Path, name: str) -> Path:
     except OSError as error:  # a name that the file system cannot have
         raise Problem("image-missing", error.strerror or str(error)) from None
     return file
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """`name`, then as other systems write it: Windows' separators, Apple's decomposed accents."""
+    yield name
+    for form in ("NFC", "NFD"):
+        yield unicodedata.normalize(form, name.replace("\\", "/"))
 
 
 def ingest_all(

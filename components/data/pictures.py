@@ -1,6 +1,7 @@
 """Opening one picture file, whatever a camera or a web site made of it."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +44,21 @@ def load_rgb(file: str | Path | BinaryIO) -> Image.Image:
         raise Problem("image-too-large", _words(error)) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
         raise Problem("image-unreadable", _words(error)) from None
+
+
+def mosaic(frames: Sequence[Image.Image]) -> Image.Image:
+    """A clip as one picture to look at: up to four of its frames, evenly chosen, in rows of two, all as large
+    as the first. A single frame comes back as it is.
+    """
+    count = min(len(frames), 4)
+    chosen = [frames[int((i + 0.5) * len(frames) / count)] for i in range(count)]
+    if count == 1:
+        return chosen[0]
+    width, height = chosen[0].size
+    tiles = Image.new("RGB", (2 * width, -(-count // 2) * height))
+    for number, frame in enumerate(chosen):
+        tiles.paste(frame.resize((width, height)), (number % 2 * width, number // 2 * height))
+    return tiles
 
 
 def _check(image: Image.Image) -> None:

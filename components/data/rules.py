@@ -23,8 +23,8 @@ INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufef
 MOJIBAKE = re.compile("\ufffd|[ÃÂ][\u0080-\u00bf‚ƒ„…†‡ˆ‰Š‹Œ‘’“”•–—˜™š›œžŸ]|â€|ï»¿|ðŸ")
 """UTF-8 read as Latin-1 or Windows-1252, or bytes that could not be read at all."""
 
-MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-zA-Z]{2,8}|#\d{1,6});|https?://|www\.")
-"""Tags, entities and addresses: what is left of a web page."""
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<\|[a-z]+\|>|&(?:[a-zA-Z]{2,8}|#\d{1,6});|https?://|www\.")
+"""Tags, entities and addresses: what is left of a web page; and <|endoftext|>, GPT-2's own mark."""
 
 
 class Rule(NamedTuple):

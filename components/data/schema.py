@@ -75,7 +75,8 @@ IMAGES = DataFrameSchema(
                     "split-empty",
                     lambda splits: set(SPLITS) <= set(splits),
                     "training needs train, choosing the checkpoint val, reporting test",
-                    "give images to each of train, val and test, or set data.splits: hash",
+                    "give images to each of train, val and test, or set data.splits: hash (and where images "
+                    "are few, a larger data.val_share and data.test_share)",
                 ),
             ],
             nullable=True,

@@ -37,7 +37,7 @@ def build_report(
     return Report(
         variants=loaded,
         references={image_id: references[image_id] for image_id in chosen.all},
-        images={image_id: test.open_image(image_id) for image_id in chosen.all},
+        clips={image_id: test.open_frames(image_id) for image_id in chosen.all},
         sample=chosen.sample,
         worst=chosen.worst,
         looked=[

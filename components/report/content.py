@@ -1,7 +1,7 @@
 """What the page shows, as plain data: it can be filled from a real run or by hand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +34,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class WordMaps:
-    """Where the words of a caption looked: `maps` [words x patches], patches row by row over a square
-    picture.
+    """Where the words of a caption looked: `maps` [words x frames x patches], patches row by row over square
+    frames; a picture is one frame.
     """
 
     image_id: str
@@ -44,7 +44,7 @@ class WordMaps:
     maps: np.ndarray
 
     def __post_init__(self) -> None:
-        words, patches = self.maps.shape
+        words, _, patches = self.maps.shape
         if words != len(self.words):
             raise ValueError(f"{self.image_id}: {len(self.words)} words but {words} attention maps")
         if int(patches**0.5) ** 2 != patches:
@@ -58,7 +58,7 @@ class Report:
     Attributes:
         variants: in the order of the table.
         references: image_id -> captions, of the pictures that are shown.
-        images: image_id -> picture, of the pictures that are shown.
+        clips: image_id -> frames, of the pictures that are shown; a picture is one frame.
         sample, worst: image ids to show.
         looked: attention maps of a few captions.
         faults: the content of the data stage's validation.json; None if there is none.
@@ -69,7 +69,7 @@ class Report:
 
     variants: list[Variant]
     references: Mapping[str, list[str]]
-    images: Mapping[str, Image.Image]
+    clips: Mapping[str, Sequence[Image.Image]]
     sample: list[str]
     worst: list[str]
     looked: list[WordMaps] = field(default_factory=list)

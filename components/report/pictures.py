@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -27,16 +28,21 @@ def _encode(image: Image.Image, kind: str, **options: int) -> bytes:
     return buffer.getvalue()
 
 
-def overlay(image: Image.Image, weights: np.ndarray, side: int = MAP_SIDE) -> Image.Image:
-    """Lay attention over a picture: what was looked at glows, the rest fades to grey.
+def overlay(frames: Sequence[Image.Image], weights: np.ndarray, side: int = MAP_SIDE) -> list[Image.Image]:
+    """Lay attention over frames: what was looked at glows, the rest fades to grey.
 
     Args:
-        image: the picture; its centre square is what the vision tower saw.
-        weights: [patches], row by row; scaled here from their own minimum to their own maximum.
+        frames: of a clip, or one picture; their centre squares are what the vision tower saw.
+        weights: [frames x patches], row by row; scaled here from their own minimum to their own maximum.
     """
-    grid = int(round(len(weights) ** 0.5))
     spread = float(weights.max() - weights.min())
     heat = (weights - weights.min()) / spread if spread > 0 else np.zeros_like(weights)
+    return [_glow(frame, row, side) for frame, row in zip(frames, heat, strict=True)]
+
+
+def _glow(image: Image.Image, heat: np.ndarray, side: int) -> Image.Image:
+    """One frame with its heat [patches] between 0 and 1."""
+    grid = int(round(len(heat) ** 0.5))
     small = Image.fromarray(np.uint8(255 * heat.reshape(grid, grid)))
     heat = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
     picture = np.asarray(_square(image, side), dtype=np.float32)

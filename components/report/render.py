@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from components.data.pictures import mosaic
 from components.evaluation.metrics import METRICS
 from components.evaluation.table import best, digits, systems
 from components.files import atomic_path
@@ -56,7 +57,7 @@ def render(report: Report) -> str:
         monitors=SHARES,
         intervals=[(name, _intervals(columns, style, name)) for name in ("CIDEr", "BLEU-4")],
         curves=_curves(report.variants, style),
-        uris={image_id: data_uri(report.images[image_id]) for image_id in shown},
+        uris={image_id: data_uri(mosaic(report.clips[image_id])) for image_id in shown},
         looked=[(maps, _glowing(report, maps)) for maps in report.looked],
         faults=_faults(report.faults),
     )
@@ -127,8 +128,11 @@ def _gates(variant: Variant) -> list[Line]:
 
 def _glowing(report: Report, maps: Any) -> list[tuple[str, str]]:
     """(word, data URI) for each word of a caption."""
-    image = report.images[maps.image_id]
-    return [(word, data_uri(overlay(image, row))) for word, row in zip(maps.words, maps.maps, strict=True)]
+    frames = report.clips[maps.image_id]
+    return [
+        (word, data_uri(mosaic(overlay(frames, row))))
+        for word, row in zip(maps.words, maps.maps, strict=True)
+    ]
 
 
 def _faults(faults: Any) -> list[tuple[str, str]] | None:

@@ -117,9 +117,12 @@ class ContrastiveTrainer(Trainer):
 def load_pixels(tables: Tables, image_size: int) -> Tensor:
     """All pictures of `tables` in memory, resized: [n x 3 x image_size x image_size], uint8."""
     resize = image_processor(image_size)
-    images = [tables.open_image(image_id) for image_id in tables.images["image_id"]]
-    plain = resize(images, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
-    return plain.to(torch.uint8)
+    plain = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}
+    images = (tables.open_image(image_id) for image_id in tables.images["image_id"])
+    pixels = [
+        resize(image, **plain)["pixel_values"].to(torch.uint8) for image in images
+    ]  # large ones one by one
+    return torch.cat(pixels)
 
 
 def pretrain_clip(
@@ -138,7 +141,7 @@ def pretrain_clip(
         workdir,
         seed=seed,
         epochs=params.clip_epochs,
-        batch_size=params.clip_batch_size,
+        batch_size=min(params.clip_batch_size, len(tokens)),
         learning_rate=params.clip_learning_rate,
         dataloader_drop_last=True,  # a short last batch has fewer negatives
     )

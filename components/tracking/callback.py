@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
+from components.data.pictures import mosaic
 from components.grid import caption_grid
 from components.tracking.names import trainer_metrics
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 class Samples:
     """Pictures to be captioned at each validation, with what people wrote about them.
 
-    All three have one entry a picture; `references` holds one caption of each.
+    All three have one entry a picture; `clips` its frames (a picture is one frame), `references` one caption.
     """
 
     image_ids: Sequence[str]
-    images: Sequence["Image"]
+    clips: Sequence[Sequence["Image"]]
     references: Sequence[str]
 
 
@@ -50,7 +51,7 @@ class MlflowCallback(TrainerCallback):
         """Captions of the samples by step."""
         if self.samples is None or not state.is_world_process_zero:
             return
-        captions = model.caption(list(self.samples.images), num_beams=1, do_sample=False)
+        captions = model.caption(list(self.samples.clips), num_beams=1, do_sample=False)
         log_captions(self.run, self.samples, captions, state.global_step)
 
 
@@ -58,7 +59,8 @@ def log_captions(
     run: "VariantRun", samples: Samples, captions: Sequence[str], step: int, split: str = "val"
 ) -> None:
     """An image grid `SPLIT/captions` at `step`, and its rows in SPLIT_captions.json."""
-    run.log_image(f"{split}/captions", caption_grid(samples.images, captions, samples.references), step)
+    images = [mosaic(frames) for frames in samples.clips]
+    run.log_image(f"{split}/captions", caption_grid(images, captions, samples.references), step)
     rows = zip(samples.image_ids, captions, samples.references, strict=True)
     run.log_table(
         f"{split}_captions.json",

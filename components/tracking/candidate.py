@@ -36,7 +36,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     test = tables.split("test")
     shown = test.sample(SAMPLES, params.seed)
     image_ids = list(shown.images["image_id"])
-    images = [test.open_image(image_id) for image_id in image_ids]
+    clips = [test.open_frames(image_id) for image_id in image_ids]
     facts, tags = _facts(params, tables), git_tags()
     commit, decoding = tags.get("mlflow.source.git.commit", ""), params.evaluate.decoding()
     references = shown.references()
@@ -63,7 +63,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
             CaptionModel.from_pretrained(model),
             run_id,
             card=card,
-            example=images[0],
+            example=clips[0][len(clips[0]) // 2],
             decoding=decoding,
             tags={
                 "variant": variant,
@@ -78,7 +78,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         for name, text in snapshot().items():
             run.log_text(text, name, origin_folder(params.register_.name, version))
     uri = f"models:/{params.register_.name}/{version}"
-    problem = reload_problem(uri, images, [captions[i] for i in image_ids], decoding)
+    problem = reload_problem(uri, clips, [captions[i] for i in image_ids], decoding)
     return Candidate(variant, version, run_id, validation, facts.test_digest, scores, problem)
 
 

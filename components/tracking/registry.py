@@ -110,6 +110,21 @@ def load_captioner(model: str = f"models:/{MODEL}@{CHAMPION}") -> "torch.nn.Modu
             raise
 
 
+def pinned(model: str) -> str:
+    """models:/NAME@ALIAS -> models:/NAME/VERSION, so that all who load it get the same; others as they are.
+
+    Raises:
+        UserError: no such model or alias, or the store cannot be reached.
+    """
+    name, _, alias = model.removeprefix("models:/").partition("@")
+    if not alias:
+        return model
+    with friendly(f"Looking for {model}"):
+        if (version := version_at(connect(), alias, name)) is None:
+            raise UserError(f"{model}: {_missing(model)}")
+    return f"models:/{name}/{version.version}"
+
+
 def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
     """All versions of `name`, newest first; none if it is not registered."""
     found = store.client.search_model_versions(f"name = '{name}'")

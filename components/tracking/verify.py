@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,20 +25,20 @@ from PIL import Image
 here = pathlib.Path.cwd()
 asked = json.loads((here / "ask.json").read_text())
 model = mlflow.pytorch.load_model(asked["model"])
-images = [Image.open(here / name).convert("RGB") for name in asked["images"]]
+clips = [[Image.open(here / name).convert("RGB") for name in names] for names in asked["clips"]]
 code = sys.modules[type(model).__module__].__file__
-captions = model.caption(images, **asked["decoding"])
+captions = model.caption(clips, **asked["decoding"])
 (here / "answer.json").write_text(json.dumps({"captions": captions, "code": code}))
 """
 
 
 def reload_problem(
     model: str,
-    images: Sequence["Image"],
+    clips: Sequence[Sequence["Image"]],
     expected: Sequence[str],
     decoding: Mapping[str, object],
 ) -> str | None:
-    """Load `model` in a fresh process and caption `images` again; None if it gives `expected`, else what went
+    """Load `model` in a fresh process and caption `clips` again; None if it gives `expected`, else what went
     wrong.
 
     The process runs in an empty folder and Python's isolated mode: no current folder, no PYTHONPATH, so the
@@ -45,14 +46,15 @@ def reload_problem(
 
     Args:
         model: a URI, such as models:/clip-gpt2-captioner/3.
-        expected: the captions that were scored, one an image.
+        clips: the frames of each; a picture is one frame.
+        expected: the captions that were scored, one a clip.
         decoding: keyword arguments of `generate` that gave them.
     """
     with tempfile.TemporaryDirectory(prefix="reload-") as folder:
-        names = [f"{index}.png" for index in range(len(images))]
-        for name, image in zip(names, images, strict=True):
-            image.save(Path(folder, name))
-        asked = {"model": model, "images": names, "decoding": dict(decoding)}
+        names = [[f"{i}-{j}.png" for j in range(len(frames))] for i, frames in enumerate(clips)]
+        for name, frame in zip(chain(*names), chain(*clips), strict=True):
+            frame.save(Path(folder, name))
+        asked = {"model": model, "clips": names, "decoding": dict(decoding)}
         Path(folder, "ask.json").write_text(json.dumps(asked))
         try:
             done = _run(folder)

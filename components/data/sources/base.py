@@ -1,22 +1,28 @@
 """What a source of pictures and captions is: one small class that reads its format into two plain tables.
 
-A new source is one file in this folder:
+A new source is one file in this folder, and `data.source` names it:
 
     class MyFormat(Source):
         name = "my-format"
 
-        def read(self, workdir): return raw_tables(image_rows, caption_rows, root=...)
+        def read(self, workdir):
+            (file,) = self.annotation_files()
+            images = [{"image_id": 1, "file": "a.jpg", "split": None, "beside": file.parent, "row": "line 1"}]
+            captions = [{"image_id": 1, "caption": "a dog", "row": "line 1"}]
+            return self.tables(images, captions)
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from components.data.ingest import Found, ingest_picture
+from components.data.tables import SPLITS
 from components.errors import UserError
 
 
@@ -24,8 +30,9 @@ from components.errors import UserError
 class Options:
     """The keys under `data:` in params.yaml that sources read; each source takes those that it needs."""
 
-    annotations: str | list[str] | dict[str, str] | None = None  # file, files, or split -> file
-    images: str | None = None  # folder that file names are relative to
+    annotations: str | list[str] | Mapping[str, str] | None = None  # file, files, or split -> file
+    # folder that file names are relative to; or split -> folder
+    images: str | Mapping[str, str] | None = None
     num_images: int = 14000  # scenes: how many to draw
     image_size: int = 64  # scenes: pixels a side
     num_frames: int = 8  # video: frames a clip
@@ -90,13 +97,31 @@ class Source(ABC):
                 raise UserError(f"data.annotations: {file}: no such file.")
         return files
 
-    def image_folder(self, default: Path) -> Path:
-        """The folder that file names are relative to.
+    def tables(self, images: list[dict[str, Any]], captions: list[dict[str, Any]]) -> Raw:
+        """Rows as `Raw`, where files may lie in several folders: one a split, or one an annotation file.
+
+        Args:
+            images: with `beside`, the folder that `file` is relative to where data.images says nothing
 
         Raises:
-            UserError: there is none.
+            UserError: a folder does not exist, or data.images has none for a split.
         """
-        folder = Path(self.options.images) if self.options.images else default
+        places = [(split_name(image.get("split")), image.pop("beside")) for image in images]
+        folders = {place: self._folder(*place) for place in dict.fromkeys(places)}
+        root = Path(os.path.commonpath(folders.values())) if folders else Path()
+        for image, place in zip(images, places, strict=True):
+            if folders[place] != root and isinstance(image["file"], str):
+                image["file"] = (PurePosixPath(folders[place].relative_to(root)) / image["file"]).as_posix()
+        return raw_tables(images, captions, root)
+
+    def _folder(self, split: str | None, beside: Path) -> Path:
+        given = self.options.images
+        if isinstance(given, Mapping):
+            given = {split_name(name): folder for name, folder in given.items()}
+            if split in SPLITS and split not in given:
+                raise UserError(f"data.images names no folder for '{split}', only for {', '.join(given)}.")
+            given = given.get(split)
+        folder = Path(given) if given else beside
         if not folder.is_dir():
             raise UserError(f"data.images: {folder}: no such folder.")
         return folder
@@ -108,7 +133,7 @@ def raw_tables(images: Records, captions: Records, root: Path) -> Raw:
     caption_table = pd.DataFrame(captions, columns=["image_id", "caption", "row"])
     for column in ("image_id", "file", "split", "row"):
         values = image_table[column] if column in image_table else [None] * len(image_table)
-        image_table[column] = pd.Series([_text(value) for value in values], dtype="str")
+        image_table[column] = pd.Series([CLEAN.get(column, _text)(value) for value in values], dtype="str")
     caption_table["image_id"] = pd.Series([_text(value) for value in caption_table["image_id"]], dtype="str")
     return Raw(image_table, checked_text(caption_table), root)
 
@@ -145,6 +170,21 @@ def _problem(value: Any) -> str | None:
     return None
 
 
+SYNONYMS = {"training": "train", "restval": "train", "validation": "val", "valid": "val", "testing": "test"}
+
+
+def split_name(value: Any) -> str | None:
+    """The split as our tables call it: 'Validation' is val; what is unknown stays, and becomes a fault."""
+    name = _text(value)
+    return name and SYNONYMS.get(name.lower(), name.lower() if name.lower() in SPLITS else name)
+
+
+def _file_name(value: Any) -> str | None:
+    """Without './' and '//': the name under which the picture will be found again."""
+    name = _text(value)
+    return name and PurePosixPath(name).as_posix()
+
+
 def _text(value: Any) -> str | None:
     """Ids may be numbers (a spreadsheet makes 12.0 of 12); what is neither number nor text is missing."""
     if isinstance(value, str):
@@ -152,3 +192,6 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         return None
     return str(int(value)) if value == int(value) else str(value)
+
+
+CLEAN = {"split": split_name, "file": _file_name}

@@ -6,10 +6,11 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from components.data.sources.base import Raw, Source, raw_tables
+from components.data.sources.base import Raw, Source
 from components.errors import UserError
 
 
@@ -19,28 +20,42 @@ class Coco(Source):
     name = "coco"
 
     def read(self, workdir: Path) -> Raw:
-        """Images and annotations of all files; ids may be numbers or text."""
-        images, captions = [], []
+        """Images and annotations of all files; ids may be numbers or text.
+
+        Where one file a split is given and each numbers its images from 1, the split goes before the id.
+        """
+        images: list[list[dict[str, Any]]] = []
+        captions: list[list[dict[str, Any]]] = []
         files = self.annotation_files()
         for file, split in files.items():
             content = read_json(file)
-            for number, image in enumerate(entries(file, content, "images")):
-                images.append(self.image_row(image, split) | {"row": f"{file.name}: images[{number}]"})
-            for number, annotation in enumerate(entries(file, content, "annotations")):
-                row = f"{file.name}: annotations[{number}]"
-                values = {key: annotation.get(key) for key in ("image_id", "caption")}
-                captions.append(values | {"row": row})
-        return raw_tables(images, captions, self.image_folder(next(iter(files)).parent / "images"))
+            images.append([_image(file, n, e, split) for n, e in enumerate(entries(file, content, "images"))])
+            captions.append(
+                [_caption(file, n, e) for n, e in enumerate(entries(file, content, "annotations"))]
+            )
+        ids = [{str(row["image_id"]) for row in rows} for rows in images]
+        if None not in files.values() and sum(map(len, ids)) > len(set().union(*ids)):
+            for split, *tables in zip(files.values(), images, captions, strict=True):
+                for row in chain(*tables):
+                    row["image_id"] = f"{split}/{row['image_id']}" if row["image_id"] is not None else None
+        return self.tables([*chain(*images)], [*chain(*captions)])
 
-    @staticmethod
-    def image_row(image: dict[str, Any], split: str | None) -> dict[str, Any]:
-        """The file's own `split` field counts only where params.yaml does not say."""
-        return {
-            "image_id": image.get("id"),
-            "file": image.get("file_name"),
-            "split": split or image.get("split"),
-            "group": image.get("group"),
-        }
+
+def _image(file: Path, number: int, image: dict[str, Any], split: str | None) -> dict[str, Any]:
+    """The file's own `split` field counts only where params.yaml does not say."""
+    return {
+        "image_id": image.get("id"),
+        "file": image.get("file_name"),
+        "split": split or image.get("split"),
+        "group": image.get("group"),
+        "beside": file.parent / "images",
+        "row": f"{file.name}: images[{number}]",
+    }
+
+
+def _caption(file: Path, number: int, annotation: dict[str, Any]) -> dict[str, Any]:
+    row = f"{file.name}: annotations[{number}]"
+    return {"image_id": annotation.get("image_id"), "caption": annotation.get("caption"), "row": row}
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@
 
 from pathlib import Path
 
-from components.data.sources.base import Raw, Source, raw_tables
+from components.data.sources.base import Raw, Source
 from components.data.sources.coco import entries, read_json
 
 
@@ -20,18 +20,17 @@ class Karpathy(Source):
     def read(self, workdir: Path) -> Raw:
         """Images with the raw sentences that stand in them."""
         images, captions = [], []
-        files = self.annotation_files()
-        for file, split in files.items():
+        for file, split in self.annotation_files().items():
             for number, image in enumerate(entries(file, read_json(file), "images")):
                 row = f"{file.name}: images[{number}]"
                 image_id = image.get("cocoid", image.get("imgid"))
+                parts = [part for part in (image.get("filepath"), image.get("filename")) if part]
                 images.append(
                     {
                         "image_id": image_id,
-                        "file": "/".join(filter(None, (image.get("filepath"), image.get("filename"))))
-                        or None,
-                        "split": split
-                        or ("train" if image.get("split") == "restval" else image.get("split")),
+                        "file": "/".join(map(str, parts)) or None,
+                        "split": split or image.get("split"),  # restval becomes train
+                        "beside": file.parent,
                         "row": row,
                     }
                 )
@@ -40,4 +39,4 @@ class Karpathy(Source):
                     captions.append(
                         {"image_id": image_id, "caption": text, "row": f"{row}.sentences[{position}]"}
                     )
-        return raw_tables(images, captions, self.image_folder(next(iter(files)).parent))
+        return self.tables(images, captions)

@@ -1,0 +1,84 @@
+"""The task that captions a batch of files, here or on another machine, which imports it from here."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image
+
+from components.data.pictures import Problem, load_rgb
+from components.errors import UserError
+from flows.parallel import Progress
+from flows.stage import piece_task
+
+CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and clips to be captioned at a time."""
+
+    number: int
+    files: list[Path]
+
+
+@piece_task
+def caption_batch(
+    piece: Batch, progress: Progress | None, *, model: str, store: str, num_frames: int
+) -> list[dict[str, str]]:
+    """{"caption": ...} of each picture and clip, or {"problem": ...} of one that cannot be read."""
+    captioner, seen, rows = _captioner(model, store), [], []
+    for file in piece.files:
+        try:
+            seen.append(open_frames(file, num_frames))
+            rows.append({})
+        except Problem as problem:
+            rows.append({"problem": problem.detail})
+    captions = iter(captioner.caption(seen) if seen else [])
+    if progress is not None:
+        progress(len(rows))
+    return [row or {"caption": next(captions)} for row in rows]
+
+
+def open_frames(file: Path, number: int) -> list[Image.Image]:
+    """The one frame of a picture, or `number` frames of a clip, evenly sampled: as for training.
+
+    Raises:
+        Problem: it cannot be read.
+    """
+    if file.suffix.lower() not in CLIPS:
+        return [load_rgb(file)]
+    from components.data.sources.video import sample_frames
+
+    return sample_frames(file, number)
+
+
+def load_captioner(model: str):
+    """The captioner at models:/NAME/VERSION, or in the folder that the train stage wrote; on the GPU if there
+    is one.
+
+    Raises:
+        UserError: it is neither of these, or is not there.
+    """
+    import torch
+
+    from components.model import CaptionModel
+    from components.tracking import registry
+
+    if model.startswith("models:/"):
+        captioner = registry.load_captioner(model)
+    elif Path(model, "config.json").exists():
+        captioner = CaptionModel.from_pretrained(model)
+    else:
+        raise UserError(
+            f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
+        )
+    return captioner.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@lru_cache(maxsize=1)
+def _captioner(model: str, store: str):
+    """Once a process, not once a batch."""
+    os.environ.setdefault("MLFLOW_TRACKING_URI", store)
+    return load_captioner(model)

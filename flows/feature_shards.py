@@ -1,0 +1,41 @@
+"""The task that computes a shard of features, here or on another machine, which imports it from here."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from components.data.features import Shard, write_shard
+from components.data.tables import Tables, read_tables
+from flows.parallel import Progress
+from flows.stage import piece_task
+
+
+@piece_task
+def compute_shard(
+    piece: Shard,
+    progress: Progress | None,
+    *,
+    out: Path,
+    data: Path,
+    clip: Path,
+    tower: str,
+    layer: int,
+    batch_size: int,
+) -> None:
+    """Encode the images of one shard and write it to the store `out`."""
+    encoder = _encoder(clip, layer, tower)
+    tables = _tables(data, (data / "images.parquet").stat().st_mtime_ns)
+    report = progress or (lambda count: None)
+    write_shard(out, piece, *encoder.encode(tables, piece.image_ids, batch_size, report, piece.views))
+
+
+@lru_cache(maxsize=1)
+def _encoder(clip: Path, layer: int, tower: str):
+    """Once a process; `tower` is its hash, so that a process never goes on with an old one."""
+    from components.towers.encode import VisionEncoder
+
+    return VisionEncoder(clip, layer)
+
+
+@lru_cache(maxsize=1)
+def _tables(data: Path, changed: int) -> Tables:
+    return read_tables(data)
