@@ -8,6 +8,7 @@ import sys
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.tracking import RunRecord, dataset_entry, evaluation_metrics, open_variant_run, tables_digest
+from flows.artifacts import evaluation_artifacts
 from flows.features import open_features
 from flows.paths import MODELS, PREPARED, RESULTS, TOWERS
 from flows.stage import main, stage
@@ -32,6 +33,8 @@ def evaluate(variant: Variant) -> None:
         run.log_metrics(evaluation_metrics(evaluation.metrics()))
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
     cider = evaluation.intervals["model"]["CIDEr"]
+    shown = tables.split("test").sample(12, params.seed)
+    evaluation_artifacts(variant, evaluation, shown, run.run_id)
     print(f"{variant}: test CIDEr {cider.mean:.3f} [{cider.low:.3f}, {cider.high:.3f}]")
 
 

@@ -19,6 +19,7 @@ from components.tracking.promotion import Candidate, promote
 from components.tracking.provenance import git_tags
 from components.tracking.registry import log_captioner
 from components.tracking.verify import reload_problem
+from flows.artifacts import versions_artifact
 from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
 from flows.stage import main, stage
 
@@ -46,6 +47,7 @@ def register(variants: list[Variant] | None = None) -> None:
     }
     with atomic_path(REGISTRY) as path:
         path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    versions_artifact(name, rows)
     for variant, row in rows.items():
         alias = f" @{row['alias']}" if row["alias"] else ""
         print(f"{variant}: {name} version {row['version']}{alias}: {row['reason']}")

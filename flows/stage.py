@@ -4,15 +4,21 @@ line."""
 import errno
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from flows.server import running_server
 
 PROJECT = Path(__file__).parents[1]
 
 # Quiet, local and offline, unless the user decided otherwise. Before Prefect and transformers are imported.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_PLUGINS_ENABLED", "false")  # ours is for the command line
+if url := running_server():
+    os.environ.setdefault("PREFECT_API_URL", url)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -47,7 +53,9 @@ def stage(function: Callable) -> Flow:
 
 
 def main(stage_flow: Flow, **parameters) -> None:
-    """Run a stage as a program: exit code 0, or 1 with one message, or 130 after Ctrl-C."""
+    """Run a stage as a program: exit code 0, or 1 with one message, or 130 after Ctrl-C or SIGTERM."""
+    # Left alone, SIGTERM would end this process, but not the temporary server that Prefect has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         state = stage_flow(**parameters, return_state=True)
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from components.config import Params, Variant
 from components.data.report import data_metrics
 from components.data.tables import Tables, read_tables
 from components.tracking import dataset_entry, open_variant_run, tables_digest
+from flows.artifacts import run_artifact
 from flows.features import open_features
 from flows.paths import FAULTS, MODELS, PREPARED, TOWERS
 from flows.stage import main, stage
@@ -36,6 +37,7 @@ def train(variant: Variant) -> None:
         scores = train_variant(params, variant, tables, features, TOWERS, MODELS / variant, [callback])
         run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
     run.record.write(MODELS / variant / "run.json")
+    run_artifact(variant, run.run_id)
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
     if scores["truncated_captions"]:
         print(
