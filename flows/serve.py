@@ -71,11 +71,8 @@ def prefect(url: str, *arguments: str) -> Iterator[subprocess.Popen]:
         "PREFECT_API_URL": url,
         # Absolute: a worker starts its runs in a folder of their own.
         "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(Path(".prefect").resolve())),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # a run begins soon after it is asked for
         "PREFECT_LOGGING_LOG_PRINTS": "true",  # what stages print stands in the UI
-        "PREFECT_PLUGINS_ENABLED": "false",  # all is said here; Prefect's hooks cannot start plugins
-        "DO_NOT_TRACK": "1",
     }
     # In a session of its own: Ctrl-C reaches only us, and we stop the worker, then the server.
     command = [sys.executable, "-m", "prefect", *arguments]

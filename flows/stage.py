@@ -3,31 +3,19 @@ line."""
 
 import errno
 import functools
-import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.server import running_server
+from prefect import flow
+from prefect.exceptions import FailedRun
+from prefect.flows import Flow
+from prefect.states import Failed
+
+from components.errors import UserError
 
 PROJECT = Path(__file__).parents[1]
-
-# Quiet, local and offline, unless the user decided otherwise. Before Prefect and transformers are imported.
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_PLUGINS_ENABLED", "false")  # ours is for the command line
-if url := running_server():
-    os.environ.setdefault("PREFECT_API_URL", url)
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-from prefect import flow  # noqa: E402
-from prefect.exceptions import FailedRun  # noqa: E402
-from prefect.flows import Flow  # noqa: E402
-from prefect.states import Failed  # noqa: E402
-
-from components.errors import UserError  # noqa: E402
 
 
 def stage(function: Callable) -> Flow:

@@ -10,7 +10,16 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("components", "flows", "dvc.yaml", "prefect.yaml", "pyproject.toml", ".dvcignore", ".gitignore")
+COPIED = (
+    "components",
+    "flows",
+    "captioner_plugin.py",
+    "dvc.yaml",
+    "prefect.yaml",
+    "pyproject.toml",
+    ".dvcignore",
+    ".gitignore",
+)
 
 TINY = {
     "variants": ["mlp"],
@@ -92,7 +101,7 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def run(folder: Path, *command: str, timeout: float = 300, **more: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *command: str, timeout: float = 900, **more: str) -> subprocess.CompletedProcess:
     """`command` in `folder`, its output as text; the module of `python -m` runs in this interpreter."""
     program = [sys.executable, *command[1:]] if command[0] == "python" else list(command)
     return subprocess.run(

@@ -2,34 +2,31 @@
 
 prefect deployment run train-caption
 
-Prefect wants FLOW/DEPLOYMENT there, and looks for a server only where PREFECT_API_URL says. In this folder
-NAME stands for NAME/NAME, and the server of `python -m flows.serve` is found. pyproject.toml enables plugins;
-every `import prefect` in this folder runs the hook, so it does next to nothing.
+Prefect wants FLOW/DEPLOYMENT there, and looks for a server only where PREFECT_API_URL says. In the project
+root NAME stands for NAME/NAME, and the server of `python -m flows.serve` is found. pyproject.toml enables
+plugins; every `prefect` command there runs the hook, so it does next to nothing, and nothing elsewhere.
 """
 
 import functools
 import sys
 from pathlib import Path
 
-from prefect.plugins import SetupResult, register_hook
-
-from flows.server import running_server
+from prefect.plugins import register_hook
 
 
 @register_hook
-def setup_environment(*, ctx) -> SetupResult | None:
-    """Prefect's hook: the environment variables to add."""
-    if not Path("flows/prefect_plugin.py").exists():  # another project in the same environment
-        return None
+def setup_environment(*, ctx) -> None:
+    """Prefect's hook."""
+    if not Path("captioner_plugin.py").exists():  # another project in the same Python environment
+        return
+    import flows  # noqa: F401  sets the environment of this project
+
     if "deployment" in sys.argv:
         try:
             accept_short_names()
         except (ImportError, AttributeError) as error:  # a Prefect that is different inside
             logger = ctx.logger_factory("prefect.plugins")
             logger.warning("Prefect %s wants FLOW/DEPLOYMENT: %s", ctx.prefect_version, error)
-    url = ctx.api_url or running_server()
-    # Not again in the processes that a command starts: some import Prefect where it cannot start plugins.
-    return SetupResult(env={"PREFECT_PLUGINS_ENABLED": "false"} | ({"PREFECT_API_URL": url} if url else {}))
 
 
 def accept_short_names() -> None:
