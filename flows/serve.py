@@ -100,7 +100,7 @@ def wait_for(address: str, process: subprocess.Popen) -> None:
         if process.poll() is not None:
             raise UserError("The server or the worker did not start; the messages above say why.")
         try:
-            with urllib.request.urlopen(address, timeout=2):
+            with urllib.request.urlopen(address, timeout=30):
                 return
         except OSError:
             time.sleep(0.2)

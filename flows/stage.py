@@ -3,6 +3,7 @@ line."""
 
 import errno
 import functools
+import inspect
 import signal
 import sys
 from collections.abc import Callable
@@ -37,7 +38,9 @@ def stage(function: Callable) -> Flow:
             place = error.filename or PROJECT
             return Failed(message=f"No space left on the disk, writing {place}. Free some and run again.")
 
-    return flow(name=function.__name__.replace("_", "-"))(run)
+    name = function.__name__.replace("_", "-")
+    by_variant = "variant" in inspect.signature(function).parameters
+    return flow(name=name, flow_run_name=f"{name}-{{variant}}" if by_variant else None)(run)
 
 
 def main(stage_flow: Flow, **parameters) -> None:
