@@ -1,15 +1,19 @@
 # make run   the whole pipeline, from nothing to a registered captioner
+# make serve Prefect's server and a worker
 # make test  the test suite
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test
+.PHONY: run serve test
 
 run: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/python -m components.evaluation.table results
 	@echo 'Next: open reports/index.html | $(BIN)/mlflow ui | $(BIN)/python -m flows.caption PICTURE...'
+
+serve: $(VENV)/installed
+	$(BIN)/python -m flows.serve
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

@@ -1,0 +1,15 @@
+"""One file, one Prefect flow a stage. Quiet, local and offline, unless the user decided otherwise."""
+
+import os
+
+from flows.server import running_server
+
+# Prefect and transformers read these when they are imported, which is after this.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+# captioner_plugin.py is for the `prefect` command; processes that Prefect starts cannot always start plugins.
+os.environ.setdefault("PREFECT_PLUGINS_ENABLED", "false")
+if url := running_server():
+    os.environ.setdefault("PREFECT_API_URL", url)

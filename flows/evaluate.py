@@ -14,6 +14,7 @@ from components.tracking import (
     tables_digest,
     weights_digest,
 )
+from flows.artifacts import evaluation_artifacts
 from flows.features import open_features
 from flows.paths import MODELS, PREPARED, RESULTS, TOWERS
 from flows.stage import main, stage
@@ -39,6 +40,8 @@ def evaluate(variant: Variant) -> None:
         run.made(results=RESULTS / variant)
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
     cider = evaluation.intervals["model"]["CIDEr"]
+    shown = tables.split("test").sample(12, params.seed)
+    evaluation_artifacts(variant, evaluation, shown, run.run_id)
     print(f"{variant}: test CIDEr {cider.mean:.3f} [{cider.low:.3f}, {cider.high:.3f}]")
 
 

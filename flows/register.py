@@ -12,6 +12,7 @@ from components.evaluation.bootstrap import paired_bootstrap
 from components.files import atomic_path
 from components.tracking.candidate import register_variant
 from components.tracking.promotion import promote
+from flows.artifacts import versions_artifact
 from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
 from flows.stage import main, stage
 
@@ -39,6 +40,7 @@ def register(variants: list[Variant] | None = None) -> None:
     }
     with atomic_path(REGISTRY) as path:
         path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    versions_artifact(name, rows)
     for variant, row in rows.items():
         alias = f" @{row['alias']}" if row["alias"] else ""
         print(f"{variant}: {name} version {row['version']}{alias}: {row['reason']}")

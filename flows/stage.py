@@ -3,31 +3,28 @@ line."""
 
 import errno
 import functools
-import os
+import inspect
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from prefect import Task, flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import FailedRun
+from prefect.flows import Flow
+from prefect.states import Failed
+
+from components.errors import UserError
+
 PROJECT = Path(__file__).parents[1]
-
-# Quiet, local and offline, unless the user decided otherwise. Before Prefect and transformers are imported.
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-from prefect import Task, flow, task  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.exceptions import FailedRun  # noqa: E402
-from prefect.flows import Flow  # noqa: E402
-from prefect.states import Failed  # noqa: E402
-
-from components.errors import UserError  # noqa: E402
 
 
 def stage(function: Callable) -> Flow:
     """A Prefect flow named after `function` (`train_caption` -> `train-caption`); see `_told`."""
-    return flow(name=function.__name__.replace("_", "-"))(_told(function))
+    name = function.__name__.replace("_", "-")
+    by_variant = "variant" in inspect.signature(function).parameters
+    return flow(name=name, flow_run_name=f"{name}-{{variant}}" if by_variant else None)(_told(function))
 
 
 def piece_task(function: Callable) -> Task:
@@ -57,7 +54,9 @@ def _told(function: Callable) -> Callable:
 
 
 def main(stage_flow: Flow, **parameters) -> None:
-    """Run a stage as a program: exit code 0, or 1 with one message, or 130 after Ctrl-C."""
+    """Run a stage as a program: exit code 0, or 1 with one message, or 130 after Ctrl-C or SIGTERM."""
+    # Left alone, SIGTERM would end this process, but not the temporary server that Prefect has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         state = stage_flow(**parameters, return_state=True)
     except KeyboardInterrupt:

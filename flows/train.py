@@ -14,6 +14,7 @@ from components.config import Params, Variant
 from components.data.report import data_metrics
 from components.data.tables import Tables, read_tables
 from components.tracking import dataset_entry, open_variant_run, tables_digest
+from flows.artifacts import run_artifact
 from flows.features import open_features
 from flows.paths import FAULTS, MODELS, PREPARED, TOWERS
 from flows.stage import main, stage
@@ -58,6 +59,7 @@ def train_here(variant: str) -> None:
         scores = fit([MlflowCallback(run, samples)])
         run.made(model=MODELS / variant)
         run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
+    run_artifact(variant, run.run_id)
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
     if scores["truncated_captions"]:
         print(

@@ -1,7 +1,7 @@
 """The whole pipeline as one Prefect flow run: what the deployment `train-caption` runs.
 
     python -m flows.train_caption
-    prefect deployment run train-caption/train-caption -p mapper=transformer
+    prefect deployment run train-caption -p mapper=transformer
 
 `dvc repro` runs the same stages, each only when something it depends on has changed, and records their
 versions.
@@ -22,10 +22,14 @@ from flows.train import train
 
 
 @stage
-def train_caption(mapper: Literal["mlp", "transformer", "none"] | None = None) -> None:
-    """Data, towers, features; then train and evaluate each variant of params.yaml (only those with `mapper`,
-    if given), write the report and register the models."""
-    variants = [v for v in Params.load().variants if mapper in (None, VARIANTS[v][0])]
+def train_caption(mapper: Literal["all", "mlp", "transformer", "none"] = "all") -> None:
+    """Data, towers, features; then train and evaluate each variant of params.yaml, write the report and
+    register the models.
+
+    Args:
+        mapper: only the variants with this mapper.
+    """
+    variants = [v for v in Params.load().variants if mapper in ("all", VARIANTS[v][0])]
     if not variants:
         raise UserError(f"mapper is '{mapper}': no variant in params.yaml has it. Add one to `variants`.")
     prepare()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 COMPARISONS = "comparisons"
 """Folder among a run's artifacts: one JSON file for each run that it was compared with."""
+LOCAL_UI = "http://127.0.0.1:5000"
+"""Where a bare `mlflow ui` listens."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ def find_run(text: str, store: Store) -> "Run":
             return found[0]
     known = sorted({run.info.run_name for run in store.client.search_runs([store.experiment_id])})
     raise UserError(f"No run '{text}'. There are: {', '.join(known) or 'none yet; run dvc repro'}.")
+
+
+def run_url(run_id: str) -> str | None:
+    """The page of a run at the user's server, or in a bare `mlflow ui`; None if the store lacks it."""
+    try:
+        with friendly(f"Looking for run {run_id}"):
+            store = connect()
+            experiment_id = store.client.get_run(run_id).info.experiment_id
+    except UserError:
+        return None
+    server = store.uri.rstrip("/") if store.uri.startswith("http") else LOCAL_UI
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def log_comparison(run_id: str, other: TestedRun, content: dict, verdict: str) -> None:

@@ -127,12 +127,12 @@ def _running(run: VariantRun, training: bool) -> Iterator[None]:
     """Send in the background; at the end say how it ended."""
     run.start()
     monitor = SystemMetrics(run) if training else None
-    status = "FAILED"
+    status = "KILLED"  # by Ctrl-C or a signal, which raise no Exception
     try:
         yield
         status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
+    except Exception:
+        status = "FAILED"
         raise
     finally:
         if monitor:

@@ -3,11 +3,14 @@ that a captioner is judged by the captions it writes.
 """
 
 import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from components.training.sampler import ReferenceSampler
 
@@ -79,6 +82,24 @@ class CaptionTrainer(Trainer):
             images = {name: inputs[name] for name in IMAGES if name in inputs}
             tokens = self.model.generate(**images, **self.generation)
         return None, tokens, (rows, losses, labels.ne(-100).sum(dim=1))
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """As `Trainer` does, but aside, and renamed when complete: a kill leaves no half checkpoint."""
+        folder, name = Path(self.args.output_dir), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        aside = folder / "unfinished"
+        self.args.output_dir = str(aside)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.output_dir = str(folder)
+        self.accelerator.wait_for_everyone()
+        if self.state.best_global_step == self.state.global_step:
+            self.state.best_model_checkpoint = str(folder / name)
+        if self.args.should_save:
+            self.state.save_to_json(str(aside / name / TRAINER_STATE_NAME))  # `best_model_checkpoint` is new
+            (aside / name).replace(folder / name)
+            best = self.state.best_model_checkpoint
+            rotate_checkpoints(str(folder), self.args.save_total_limit, best)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add throughput and the openness of every gate, tanh(alpha), to the training records."""

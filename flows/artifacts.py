@@ -1,0 +1,65 @@
+"""What Prefect's UI shows on the page of a flow run: scores, captioned pictures, versions, the MLflow run."""
+
+import base64
+import io
+from collections.abc import Mapping
+
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
+
+from components.data.tables import Tables
+from components.evaluation.evaluate import MODEL, Evaluation
+from components.evaluation.metrics import METRICS
+
+
+def evaluation_artifacts(variant: str, evaluation: Evaluation, shown: Tables, run_id: str | None) -> None:
+    """Of an evaluated variant: scores, the pictures of `shown` with its captions, the MLflow run."""
+    captions = dict(zip(evaluation.image_ids, evaluation.captions[MODEL], strict=True))
+    scores_artifact(variant, evaluation.metrics())
+    captions_artifact(variant, shown, captions)
+    run_artifact(variant, run_id)
+
+
+def scores_artifact(variant: str, metrics: Mapping[str, Mapping]) -> None:
+    """A table of metrics by systems, means with their intervals; `metrics` is the content of metrics.json."""
+    systems = {name: scores for name, scores in metrics.items() if name != "monitors"}
+    rows = [
+        {"metric": metric} | {name: _cell(scores.get(metric)) for name, scores in systems.items()}
+        for metric in METRICS
+        if any(metric in scores for scores in systems.values())
+    ]
+    create_table_artifact(rows, f"scores-{variant}", f"Test scores of {variant}, with 95 % intervals")
+
+
+def captions_artifact(variant: str, shown: Tables, captions: Mapping[str, str]) -> None:
+    """The pictures of `shown` with their captions by the model and, in grey, a reference each."""
+    from components.grid import caption_grid
+
+    references = shown.references()
+    sheet = caption_grid(
+        [shown.open_image(i) for i in references],
+        [captions[i] for i in references],
+        [of_image[0] for of_image in references.values()],
+    )
+    content = io.BytesIO()
+    sheet.save(content, "JPEG", quality=85)
+    # The picture itself, not its address: Prefect keeps no files.
+    url = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+    create_image_artifact(url, f"captions-{variant}", f"Test pictures captioned by {variant}")
+
+
+def run_artifact(variant: str, run_id: str | None) -> None:
+    """A link to the MLflow run; none while MLflow does not have it."""
+    from components.tracking.lookup import run_url
+
+    if url := run_id and run_url(run_id):
+        create_link_artifact(url, f"mlflow-{variant}", f"MLflow run of {variant}", f"Curves of {variant}")
+
+
+def versions_artifact(name: str, rows: Mapping[str, Mapping]) -> None:
+    """The registered versions, their aliases and the reasons; `rows` is the content of registry.json."""
+    table = [{"variant": variant} | dict(row) for variant, row in rows.items()]
+    create_table_artifact(table, "versions", f"Versions of {name}")
+
+
+def _cell(interval: Mapping[str, float] | None) -> str:
+    return f"{interval['mean']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})" if interval else ""

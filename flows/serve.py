@@ -1,0 +1,126 @@
+"""Prefect's server with its UI, and a worker of the pool `local`, until Ctrl-C.
+
+python -m flows.serve
+python -m flows.serve --port 4300
+prefect deploy --all                          # in another terminal, once: the deployment
+prefect deployment run train-caption
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.errors import UserError
+from flows.server import announced, running_server
+
+HOST, POOL = "127.0.0.1", "local"
+START_SECONDS, STOP_SECONDS = 300, 60  # a busy machine; a worker gives its runs 30 s to end
+
+
+def serve(port: int = 4200) -> None:
+    """Run server and worker until a signal comes or one of the two ends.
+
+    Raises:
+        UserError: not the project root, the port is taken, or one of the two stopped by itself.
+    """
+    if not Path("prefect.yaml").exists():
+        raise UserError("No prefect.yaml here: run from the project root.")
+    if url := running_server():
+        raise UserError(f"A server of this project runs already: {url}")
+    require_free(port)
+    url = f"http://{HOST}:{port}/api"
+    server = ["server", "start", "--host", HOST, "--port", str(port)]
+    worker = ["worker", "start", "--pool", POOL, "--type", "process"]
+    with prefect(url, *server) as server_process:
+        wait_for(f"{url}/health", server_process)
+        with prefect(url, *worker) as worker_process:
+            wait_for(f"{url}/work_pools/{POOL}", worker_process)  # its own; `prefect deploy` needs it
+            with announced(url):
+                print(f"\nLook at http://{HOST}:{port}   Stop with Ctrl-C\n", flush=True)
+                while server_process.poll() is None and worker_process.poll() is None:
+                    time.sleep(0.5)
+    raise UserError("The server or the worker stopped by itself; the messages above say why.")
+
+
+def require_free(port: int) -> None:
+    """Raises:
+    UserError: something else listens at `port`.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(f"Port {port}: {error.strerror}. Choose another: --port {port + 1}") from None
+
+
+@contextmanager
+def prefect(url: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """`prefect ARGUMENTS` in the background, with the server at `url`; stopped as by Ctrl-C when the body
+    ends.
+    """
+    environment = os.environ | {
+        "PREFECT_API_URL": url,
+        # Absolute: a worker starts its runs in a folder of their own.
+        "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(Path(".prefect").resolve())),
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # a run begins soon after it is asked for
+        "PREFECT_LOGGING_LOG_PRINTS": "true",  # what stages print stands in the UI
+    }
+    # In a session of its own: Ctrl-C reaches only us, and we stop the worker, then the server.
+    command = [sys.executable, "-m", "prefect", *arguments]
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(address: str, process: subprocess.Popen) -> None:
+    """Return as soon as the server has what lies at `address`.
+
+    Raises:
+        UserError: `process`, which is to bring it about, ended, or five minutes have passed.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise UserError("The server or the worker did not start; the messages above say why.")
+        try:
+            with urllib.request.urlopen(address, timeout=30):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise UserError(f"Nothing at {address} after {START_SECONDS} s: the server or the worker hangs.")
+
+
+def interrupt(*_) -> None:
+    """Handler of signals. Set explicitly: a shell starts background jobs with SIGINT ignored."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=4200, help="of server and UI (%(default)s)")
+    options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        serve(options.port)
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
+    except UserError as error:
+        sys.exit(f"flows.serve: {error}")

@@ -1,0 +1,149 @@
+"""The deployment as a user meets it: a real server, a real worker, the commands as the README writes them."""
+
+import json
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.flows_fixtures import TINY, copy_project, environment, merged, run
+
+STEPS = 96
+PARAMS = merged(TINY, {"train": {"epochs": 12, "validations": 12}})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project whose server and worker run, and in which the deployment exists."""
+    folder = copy_project(tmp_path_factory.mktemp("deployment") / "project", PARAMS)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = start(folder, "serve.log", "flows.serve", "--port", str(port))
+    try:
+        until(lambda: (folder / ".prefect/server.json").exists() or serve.poll() is not None, 600)
+        deployed = run(folder, "prefect", "deploy", "--all")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        yield folder
+    finally:
+        serve.send_signal(signal.SIGTERM)
+        code = serve.wait(300)
+    text = (folder / "serve.log").read_text()
+    assert code == 0 and "Stopped." in text and "Traceback" not in text, text[-3000:]
+    assert not (folder / ".prefect/server.json").exists()
+
+
+def test_the_short_command_runs_the_pipeline_to_completion(project):
+    done = run(project, "prefect", "deployment", "run", "train-caption", "--watch")
+    assert done.returncode == 0, done.stdout + (project / "serve.log").read_text()[-3000:]
+    assert flow_run(project, done.stdout)["state_type"] == "COMPLETED"
+    assert (project / "reports/index.html").exists() and (project / "reports/registry.json").exists()
+    artifacts = {artifact["key"]: artifact for artifact in api(project, "artifacts/filter", {})}
+    assert set(artifacts) == {"scores-mlp", "captions-mlp", "mlflow-mlp", "versions"}
+    assert "CIDEr" in artifacts["scores-mlp"]["data"] and "/runs/" in artifacts["mlflow-mlp"]["data"]
+
+
+def test_the_deployment_is_a_form_and_everything_optional_is_off(project):
+    deployment = api(project, "deployments/name/train-caption/train-caption")
+    mapper = deployment["parameter_openapi_schema"]["properties"]["mapper"]
+    assert mapper["enum"] == ["all", "mlp", "transformer", "none"] and mapper["description"]
+    assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
+    assert deployment["concurrency_limit"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train-caption", "-p", "maper=mlp"], "not found on the deployment: 'maper'"),
+        (["train-caption", "-p", "mapper=cnn"], "'cnn' is not one of ['all', 'mlp', 'transformer', 'none']"),
+        (["train-captoin"], "Deployment 'train-captoin' not found!"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_message(project, arguments, told):
+    done = run(project, "prefect", "deployment", "run", *arguments)
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1 and told in output and "Traceback" not in output
+
+
+def test_a_second_server_is_refused_by_the_address_of_the_first(project):
+    done = run(project, "python", "-m", "flows.serve")
+    assert done.returncode == 1 and done.stderr.startswith(
+        "flows.serve: A server of this project runs already"
+    )
+
+
+def test_a_training_stopped_anywhere_ends_with_the_weights_it_would_have_had(project):
+    """Cancelled by the server, killed and terminated at random steps, it goes on and ends as undisturbed."""
+    weights = project / "models/mlp/model.safetensors"
+    undisturbed = weights.read_bytes()
+    shutil.rmtree(weights.parent)
+
+    name = "train-caption/train-caption"
+    told = run(project, "prefect", "deployment", "run", name, "-p", "mapper=mlp").stdout
+    checkpoints = project / "checkpoints/mlp"
+    until(lambda: list(checkpoints.glob("checkpoint-*")), 600)
+    cancelled = flow_run(project, told)["id"]
+    assert run(project, "prefect", "flow-run", "cancel", cancelled).returncode == 0
+    until(lambda: flow_run(project, told)["state_type"] == "CANCELLED", 300)
+
+    seed = random.randrange(1000)
+    chance = random.Random(seed)
+    for number, code in (signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130):
+        begun = last_checkpoint(checkpoints)
+        stop_at = chance.randint(begun + 1, STEPS - 20)
+        training = start(project, "train.log", "flows.train", "mlp")
+        until(lambda at=stop_at: step(project / "train.log") >= at, 300)
+        training.send_signal(number)
+        assert training.wait(120) == code, f"seed {seed}: " + (project / "train.log").read_text()
+        assert not weights.exists()
+        assert f" {begun}/" in (project / "train.log").read_text(), f"seed {seed}: began anew"
+    assert run(project, "python", "-m", "flows.train", "mlp").returncode == 0
+    assert weights.read_bytes() == undisturbed, f"seed {seed}"
+    assert [path.name for path in weights.parent.parent.iterdir()] == ["mlp"] and not checkpoints.exists()
+
+
+def start(project, log: str, *module: str) -> subprocess.Popen:
+    """`python -m MODULE` in the background."""
+    with (project / log).open("w") as out:
+        command = [sys.executable, "-m", *module]
+        return subprocess.Popen(command, cwd=project, env=environment(project), stdout=out, stderr=out)
+
+
+def step(log) -> int:
+    """How far the training has come, by its progress bar."""
+    return max(map(int, re.findall(rf" (\d+)/{STEPS} \[", log.read_text())), default=0)
+
+
+def last_checkpoint(folder) -> int:
+    """The step of the newest checkpoint."""
+    return max(int(path.name.partition("-")[2]) for path in folder.glob("checkpoint-*"))
+
+
+def api(project, path: str, body: dict | None = None):
+    """What the server answers."""
+    url = json.loads((project / ".prefect/server.json").read_text())["url"]
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{url}/{path}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def flow_run(project, told: str) -> dict:
+    """What the server knows about the run that `prefect deployment run` told of."""
+    run_id = re.search(r"UUID: (\S+)", told)[1]
+    return api(project, f"flow_runs/{run_id}")
+
+
+def until(condition, seconds: float):
+    """Return when `condition` is true; it has `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing after {seconds} s"
+        time.sleep(0.05)
