@@ -3,17 +3,20 @@
 import base64
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
 
 from components.data.tables import Tables
-from components.evaluation.evaluate import MODEL, Evaluation
 from components.evaluation.metrics import METRICS
 
+if TYPE_CHECKING:
+    from components.evaluation.evaluate import Evaluation
 
-def evaluation_artifacts(variant: str, evaluation: Evaluation, shown: Tables, run_id: str | None) -> None:
+
+def evaluation_artifacts(variant: str, evaluation: "Evaluation", shown: Tables, run_id: str | None) -> None:
     """Of an evaluated variant: scores, the pictures of `shown` with its captions, the MLflow run."""
-    captions = dict(zip(evaluation.image_ids, evaluation.captions[MODEL], strict=True))
+    captions = dict(zip(evaluation.image_ids, evaluation.captions["model"], strict=True))
     scores_artifact(variant, evaluation.metrics())
     captions_artifact(variant, shown, captions)
     run_artifact(variant, run_id)
