@@ -2,14 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
 from components.data.pictures import Problem, load_rgb
 from components.errors import UserError
-from flows.parallel import Progress
+from flows.parallel import Progress, once
 from flows.stage import piece_task
 
 CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
@@ -77,7 +76,7 @@ def load_captioner(model: str):
     return captioner.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@lru_cache(maxsize=1)
+@once
 def _captioner(model: str, store: str):
     """Once a process, not once a batch."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", store)

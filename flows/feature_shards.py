@@ -1,11 +1,10 @@
 """The task that computes a shard of features, here or on another machine, which imports it from here."""
 
-from functools import lru_cache
 from pathlib import Path
 
 from components.data.features import Shard, write_shard
 from components.data.tables import Tables, read_tables
-from flows.parallel import Progress
+from flows.parallel import Progress, once
 from flows.stage import piece_task
 
 
@@ -28,7 +27,7 @@ def compute_shard(
     write_shard(out, piece, *encoder.encode(tables, piece.image_ids, batch_size, report, piece.views))
 
 
-@lru_cache(maxsize=1)
+@once
 def _encoder(clip: Path, layer: int, tower: str):
     """Once a process; `tower` is its hash, so that a process never goes on with an old one."""
     from components.towers.encode import VisionEncoder
@@ -36,6 +35,6 @@ def _encoder(clip: Path, layer: int, tower: str):
     return VisionEncoder(clip, layer)
 
 
-@lru_cache(maxsize=1)
+@once
 def _tables(data: Path, changed: int) -> Tables:
     return read_tables(data)

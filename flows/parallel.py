@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache, wraps
+from threading import Lock
 from typing import Any, Literal
 
 from prefect import Task, unmapped
@@ -91,6 +93,19 @@ def map_task(
                 progress.stopped = True
             raise
         return [future.result() for future in futures]
+
+
+def once(load: Callable) -> Callable:
+    """`load` keeps its last result for all tasks of a process; of several threads one loads, the others wait:
+    two models loaded at once spoil each other, since torch's switches for that are global."""
+    kept, lock = lru_cache(maxsize=1)(load), Lock()
+
+    @wraps(load)
+    def locked(*args):
+        with lock:
+            return kept(*args)
+
+    return locked
 
 
 @dataclass

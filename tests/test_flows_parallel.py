@@ -11,10 +11,10 @@ from PIL import Image
 from prefect.testing.utilities import prefect_test_harness
 
 from components.config import Params
+from components.data.live_features import LiveFeatures
 from components.data.tables import read_tables
 from components.errors import UserError
 from components.model import CaptionModel, CaptionProcessor
-from components.towers.encode import LiveFeatures
 from flows import caption as captions
 from flows import features as stage
 from flows.parallel import make_runner, map_task
