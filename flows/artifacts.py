@@ -30,7 +30,7 @@ def scores_artifact(variant: str, metrics: Mapping[str, Mapping]) -> None:
         for metric in METRICS
         if any(metric in scores for scores in systems.values())
     ]
-    create_table_artifact(rows, f"scores-{variant}", f"Test scores of {variant}, with 95 % intervals")
+    create_table_artifact(rows, key=f"scores-{variant}", description=f"Test scores of {variant}")
 
 
 def captions_artifact(variant: str, shown: Tables, captions: Mapping[str, str]) -> None:
@@ -47,7 +47,7 @@ def captions_artifact(variant: str, shown: Tables, captions: Mapping[str, str]) 
     sheet.save(content, "JPEG", quality=85)
     # The picture itself, not its address: Prefect keeps no files.
     url = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-    create_image_artifact(url, f"captions-{variant}", f"Test pictures captioned by {variant}")
+    create_image_artifact(url, key=f"captions-{variant}", description=f"Test pictures captioned by {variant}")
 
 
 def run_artifact(variant: str, run_id: str | None) -> None:
@@ -55,13 +55,13 @@ def run_artifact(variant: str, run_id: str | None) -> None:
     from components.tracking.lookup import run_url
 
     if url := run_id and run_url(run_id):
-        create_link_artifact(url, f"mlflow-{variant}", f"MLflow run of {variant}", f"Curves of {variant}")
+        create_link_artifact(url, f"The MLflow run of {variant}", key=f"mlflow-{variant}")
 
 
 def versions_artifact(name: str, rows: Mapping[str, Mapping]) -> None:
     """The registered versions, their aliases and the reasons; `rows` is the content of registry.json."""
     table = [{"variant": variant} | dict(row) for variant, row in rows.items()]
-    create_table_artifact(table, "versions", f"Versions of {name}")
+    create_table_artifact(table, key="versions", description=f"Versions of {name}")
 
 
 def _cell(interval: Mapping[str, float] | None) -> str:
