@@ -71,14 +71,9 @@ PLACES = {
     2: {
         "row": ("side by side on", "side by side"),
         "column": ("one above the other on", "one above the other"),
-        "corners": ("in opposite corners of", "in opposite corners"),
     },
-    3: {
-        "row": ("in a row on", "in a row"),
-        "column": ("in a column on", "in a column"),
-        "triangle": ("in a triangle on", "in a triangle"),
-    },
-    4: {"square": ("in two rows on", "in two rows"), "diamond": ("in a diamond on", "in a diamond")},
+    3: {"row": ("in a row on", "in a row"), "column": ("in a column on", "in a column")},
+    4: {"square": ("in two rows on", "in two rows")},
 }
 """Number -> place -> how it is said before the ground, and alone."""
 

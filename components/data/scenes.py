@@ -36,19 +36,6 @@ CENTRES = {1: (0.5,), 2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}
 SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
 """Where 1, 2 or 3 drawings stand along an axis, and how large they are, as shares of the picture."""
 
-SHAPES = {
-    "middle": (SIDE[1], [(0.5, 0.5)]),
-    "left": (SIDE[1], [(0.25, 0.5)]),
-    "right": (SIDE[1], [(0.75, 0.5)]),
-    "top": (SIDE[1], [(0.5, 0.25)]),
-    "bottom": (SIDE[1], [(0.5, 0.75)]),
-    "corners": (SIDE[2], [(0.25, 0.25), (0.75, 0.75)]),
-    "triangle": (0.33, [(0.5, 0.24), (0.24, 0.74), (0.76, 0.74)]),
-    "square": (SIDE[2], list(itertools.product(CENTRES[2], CENTRES[2]))),
-    "diamond": (SIDE[3], [(0.5, 0.18), (0.18, 0.5), (0.82, 0.5), (0.5, 0.82)]),
-}
-"""Other places: how large the drawings are, and where they stand (x, y)."""
-
 
 def build_scenes(
     folder: str | Path, *, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
@@ -180,12 +167,16 @@ def layout(scene: Scene) -> list[tuple[Drawing, float, float, float]]:
     """(drawing, x, y, side) of every drawing in `scene`: centre and side as shares of the picture."""
     if isinstance(scene, Pair):
         return _pair_layout(scene)
-    if scene.place in SHAPES:
-        side, points = SHAPES[scene.place]
-    else:  # a row or a column
-        side, along = SIDE[scene.number], CENTRES[scene.number]
-        points = [(a, 0.5) if scene.place == "row" else (0.5, a) for a in along]
-    return [(scene.drawing, x, y, side) for x, y in points]
+    if scene.number == 1:
+        x, y = {"left": (0.25, 0.5), "right": (0.75, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75)}.get(
+            scene.place, (0.5, 0.5)
+        )
+        return [(scene.drawing, x, y, SIDE[1])]
+    if scene.place == "square":
+        return [(scene.drawing, x, y, SIDE[2]) for y in CENTRES[2] for x in CENTRES[2]]
+    along = CENTRES[scene.number]
+    points = [(a, 0.5) if scene.place == "row" else (0.5, a) for a in along]
+    return [(scene.drawing, x, y, SIDE[scene.number]) for x, y in points]
 
 
 def _pair_layout(scene: Pair) -> list[tuple[Drawing, float, float, float]]:
