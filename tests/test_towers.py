@@ -10,7 +10,7 @@ from components.config import Params
 from components.errors import UserError
 from components.towers.build import build_towers
 from components.towers.clip import contrastive_loss
-from components.towers.gpt2 import pack
+from components.towers.gpt2 import documents
 from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
 
 
@@ -32,13 +32,16 @@ def test_clip_text_is_pooled_at_its_first_end_token_and_nowhere_before(bpe):
     assert ids.index(tokenizer.eos_token_id) == len(ids) - 1
 
 
-def test_gpt2_rows_carry_the_captioners_text_format(bpe):
+def test_gpt2_reads_the_captions_of_one_picture_together_in_the_captioners_text_format(bpe):
     """BOS + ' ' + caption + ' ' + EOS: what the frozen model is asked for later it must have seen."""
     tokenizer = gpt2_tokenizer(bpe, 64)
-    rows = pack(["a red apple", "two snowmen"] * 20, tokenizer, length=16, seed=0)
-    assert rows.shape[1] == 16
-    text = tokenizer.decode(rows.flatten())
-    assert "<|endoftext|> a red apple <|endoftext|> " in text
+    apple, snowmen = [f"a red apple {i}" for i in range(5)], ["two snowmen"]
+    rows = documents([apple, snowmen], tokenizer, seed=0)
+    texts = [tokenizer.decode(row).split("<|endoftext|>") for row in rows]
+    assert [len(text) - 2 for text in texts] == [2, 3, 1]
+    assert all(text[0] == text[-1] == "" for text in texts)
+    assert {caption for text in texts[:2] for caption in text[1:-1]} == {f" {caption} " for caption in apple}
+    assert texts[2][1:-1] == [" two snowmen "]
 
 
 def test_equal_captions_in_a_batch_are_no_negatives_of_each_other():
