@@ -12,7 +12,7 @@ from components.errors import UserError
 from components.towers.build import build_towers
 from components.towers.clip import contrastive_loss
 from components.towers.encode import VisionEncoder
-from components.towers.gpt2 import pack
+from components.towers.gpt2 import documents
 from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
 
 
@@ -34,13 +34,13 @@ def test_clip_text_is_pooled_at_its_first_end_token_and_nowhere_before(bpe):
     assert ids.index(tokenizer.eos_token_id) == len(ids) - 1
 
 
-def test_gpt2_rows_carry_the_captioners_text_format(bpe):
+def test_gpt2_documents_carry_the_captioners_text_format(bpe):
     """BOS + ' ' + caption + ' ' + EOS: what the frozen model is asked for later it must have seen."""
     tokenizer = gpt2_tokenizer(bpe, 64)
-    rows = pack(["a red apple", "two snowmen"] * 20, tokenizer, length=16, seed=0)
-    assert rows.shape[1] == 16
-    text = tokenizer.decode(rows.flatten())
-    assert "<|endoftext|> a red apple <|endoftext|> " in text
+    rows = documents([["a red apple", "two snowmen", "an apple"], ["two snowmen"]], tokenizer, seed=0)
+    texts = [tokenizer.decode(row) for row in rows]
+    assert len(texts) == 3 and texts[2] == "<|endoftext|> two snowmen <|endoftext|>"
+    assert "<|endoftext|> a red apple <|endoftext|>" in "".join(texts[:2])
 
 
 def test_equal_captions_in_a_batch_are_no_negatives_of_each_other():
@@ -94,7 +94,7 @@ def test_a_tower_that_cannot_be_had_is_one_message(params, tables, tmp_path):
 
 
 def test_threads_that_share_a_tower_see_their_own_pictures(towers, params, tables):
-    """Both are inside the tower at once: the second layer lets no thread pass before the other has come."""
+    """Both are inside the tower at once: no layer lets a thread go on before the other has come."""
     from threading import Barrier
 
     encoder = VisionEncoder(towers / "clip", params.model.feature_layer)
@@ -103,7 +103,11 @@ def test_threads_that_share_a_tower_see_their_own_pictures(towers, params, table
     alone = [encoder(one)[0] for one in pixels]
     meeting = Barrier(2, timeout=60)
     layers = encoder.clip.vision_model.encoder.layers
-    hooks = [layer.register_forward_hook(lambda *_: meeting.wait() and None) for layer in layers]
+
+    def wait(*_) -> None:
+        meeting.wait()
+
+    hooks = [layer.register_forward_hook(wait) for layer in layers]
     try:
         with ThreadPoolExecutor(2) as pool:
             together = list(pool.map(lambda one: encoder(one)[0], pixels))
