@@ -136,8 +136,9 @@ def _started(runner: TaskRunner) -> Iterator[None]:
             stack.enter_context(runner)
             if runner.name == "dask":
                 _ = runner.client  # connects
-        except OSError as error:
-            raise UserError(f"task runner '{runner.name}': no cluster: {error}.") from None
+        except Exception as error:  # Ray raises anything
+            reason = " ".join(str(error).split())
+            raise UserError(f"task runner '{runner.name}' did not start: {reason}") from error
         if runner.name == "ray":
             stack.enter_context(_one_gpu_each())
         yield

@@ -170,7 +170,7 @@ def test_a_runner_that_is_not_installed_or_needs_no_address_says_so(monkeypatch)
 
 
 def test_a_cluster_that_does_not_answer_is_named(server):
-    pytest.importorskip("prefect_ray", reason="needs pip install -e '.[ray]'")
+    dask = pytest.importorskip("dask", reason="needs pip install -e '.[dask]'")
 
     @piece_task
     def nothing(piece, progress):
@@ -178,7 +178,9 @@ def test_a_cluster_that_does_not_answer_is_named(server):
 
     @as_stage
     def flow() -> None:
-        map_task(make_runner("ray", "127.0.0.1:1"), nothing, [0], [1])
+        map_task(make_runner("dask", "tcp://127.0.0.1:1"), nothing, [0], [1])
 
-    state = flow(return_state=True)
-    assert state.is_failed() and "task runner 'ray': no cluster" in state.message
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        state = flow(return_state=True)
+    assert state.is_failed() and "task runner 'dask' did not start" in state.message
+    assert "127.0.0.1:1" in state.message

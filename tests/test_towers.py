@@ -1,6 +1,7 @@
 """The two towers: ordinary save_pretrained folders that know their domain better than chance."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from components.config import Params
 from components.errors import UserError
 from components.towers.build import build_towers
 from components.towers.clip import contrastive_loss
+from components.towers.encode import VisionEncoder
 from components.towers.gpt2 import documents
 from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
 
@@ -92,3 +94,27 @@ def test_a_tower_that_cannot_be_had_is_one_message(params, tables, tmp_path):
     with pytest.raises(UserError, match=r"towers.hub.clip is '.*no-such-folder'.*profile: offline"):
         build_towers(changed, tables, tmp_path / "towers")
     assert not (tmp_path / "towers").exists()
+
+
+def test_threads_that_share_a_tower_see_their_own_pictures(towers, params, tables):
+    """Both are inside the tower at once: no layer lets a thread go on before the other has come."""
+    from threading import Barrier
+
+    encoder = VisionEncoder(towers / "clip", params.model.feature_layer)
+    images = [tables.open_image(image_id) for image_id in tables.images["image_id"][:2]]
+    pixels = [encoder.processor([image], return_tensors="pt")["pixel_values"] for image in images]
+    alone = [encoder(one)[0] for one in pixels]
+    meeting = Barrier(2, timeout=60)
+    layers = encoder.clip.vision_model.encoder.layers
+
+    def wait(*_) -> None:
+        meeting.wait()
+
+    hooks = [layer.register_forward_hook(wait) for layer in layers]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            together = list(pool.map(lambda one: encoder(one)[0], pixels))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))

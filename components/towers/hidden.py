@@ -1,5 +1,6 @@
 """Hidden states of a vision tower."""
 
+from threading import get_ident
 from typing import Any
 
 from torch import Tensor
@@ -24,10 +25,12 @@ def read_layer(vision: PreTrainedModel, pixel_values: Tensor, layer: int) -> tup
     if layer == -1:
         outputs = vision(pixel_values)
         return outputs.last_hidden_state, outputs
-    given: list[Tensor] = []
-    hook = vision.encoder.layers[layer + 1].register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    given: dict[int, Tensor] = {}  # by thread: while this one runs, its hook sees the pictures of others, too
+    hook = vision.encoder.layers[layer + 1].register_forward_pre_hook(
+        lambda _, args: given.__setitem__(get_ident(), args[0])
+    )
     try:
         outputs = vision(pixel_values)
     finally:
         hook.remove()
-    return given[0], outputs
+    return given[get_ident()], outputs
