@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from prefect import Task, unmapped
 from prefect.context import FlowRunContext
+from prefect.exceptions import FailedRun
 from prefect.futures import as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -118,7 +119,7 @@ class Bar:
 
     def __call__(self, count: int) -> None:
         if self.stopped:
-            raise InterruptedError("another shard failed, or Ctrl-C")
+            raise FailedRun("stopped: another piece failed, or Ctrl-C was pressed")
         self.bar.update(count)
 
 
