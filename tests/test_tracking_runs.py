@@ -59,8 +59,8 @@ def _validate(callback: MlflowCallback, step: int) -> None:
     from transformers import TrainerControl, TrainerState
 
     class Captioner:
-        def caption(self, images, **decoding):
-            return [f"{image.size[0]} wide" for image in images]
+        def caption(self, clips, **decoding):
+            return [f"{clip[0].size[0]} wide" for clip in clips]
 
     state, control = TrainerState(global_step=step, is_world_process_zero=True), TrainerControl()
     callback.on_log(None, state, control, logs={"eval_CIDEr": 0.5})
