@@ -16,7 +16,7 @@ import pytest
 from tests.flows_fixtures import TINY, copy_project, environment, merged, run
 
 STEPS = 144
-PARAMS = merged(TINY, {"train": {"epochs": 18, "validations": 18}})
+PARAMS = merged(TINY, {"train": {"epochs": 18, "validations": 9}})
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_training_stopped_anywhere_ends_with_the_weights_it_would_have_had(pro
     chance = random.Random(seed)
     for number, code in (signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130):
         begun = last_checkpoint(checkpoints)
-        stop_at = begun + chance.randint(1, 16)
+        stop_at = begun + chance.randint(1, 30)
         training = start(project, "train.log", "flows.train", "mlp")
         until(lambda at=stop_at: max(steps(project / "train.log"), default=0) >= at, 300)
         training.send_signal(number)

@@ -11,6 +11,7 @@ from components.config import Params
 from components.model import CaptionModel
 from components.training.checkpoints import claim, fingerprint
 from components.training.train import train_variant
+from components.training.trainer import CaptionTrainer
 
 
 class Interrupt(TrainerCallback):
@@ -77,6 +78,25 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
     train_variant(params, "mlp", tables, store, towers, out, [Count()])
     assert steps[0] == 12, "it began anew"
+    assert_equal_weights(trained[0], out)
+
+
+def test_a_kill_while_a_checkpoint_is_written_costs_that_checkpoint_alone(
+    trained, params, tables, store, towers, tmp_path, monkeypatch
+):
+    out, save = tmp_path / "models" / "mlp", CaptionTrainer._save_rng_state
+
+    def die(self, folder):
+        if self.state.global_step > 11:
+            raise KeyboardInterrupt
+        save(self, folder)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CaptionTrainer, "_save_rng_state", die)
+        train_variant(params, "mlp", tables, store, towers, out)
+    checkpoints = tmp_path / "checkpoints" / "mlp"
+    assert [path.name for path in checkpoints.glob("checkpoint-*")] == ["checkpoint-11"]
+    train_variant(params, "mlp", tables, store, towers, out)
     assert_equal_weights(trained[0], out)
 
 
