@@ -65,4 +65,4 @@ def versions_artifact(name: str, rows: Mapping[str, Mapping]) -> None:
 
 
 def _cell(interval: Mapping[str, float] | None) -> str:
-    return f"{interval['mean']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})" if interval else ""
+    return f"{interval['mean']:.3f} ({interval['low']:.2f}–{interval['high']:.2f})" if interval else ""

@@ -24,7 +24,7 @@ def stage(function: Callable) -> Flow:
     """A Prefect flow named after `function` (`train_caption` -> `train-caption`); see `_told`."""
     name = function.__name__.replace("_", "-")
     by_variant = "variant" in inspect.signature(function).parameters
-    return flow(name=name, flow_run_name=f"{name}-{{variant}}" if by_variant else None)(_told(function))
+    return flow(name=name, flow_run_name="{variant}" if by_variant else None)(_told(function))
 
 
 def piece_task(function: Callable) -> Task:

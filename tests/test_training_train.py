@@ -11,6 +11,7 @@ from components.config import Params
 from components.model import CaptionModel
 from components.training.checkpoints import claim, fingerprint
 from components.training.train import train_variant
+from components.training.trainer import CaptionTrainer
 
 
 class Interrupt(TrainerCallback):
@@ -60,14 +61,14 @@ def test_a_second_training_gives_the_same_weights(trained, params, tables, store
     assert_equal_weights(trained[0], tmp_path / "mlp")
 
 
-@pytest.mark.parametrize("step", [15, 19])
+@pytest.mark.parametrize("later", [3, 7])
 def test_an_interrupted_training_ends_with_the_same_weights(
-    step, trained, params, tables, store, towers, tmp_path
+    later, trained, params, tables, store, towers, tmp_path
 ):
-    """Mid-epoch, after the checkpoint of step 11: references, order, optimizer and schedule go on exactly."""
-    out = tmp_path / "mlp"
+    """Mid-epoch, after the first checkpoint: references, order, optimizer and schedule go on exactly."""
+    out, saved = tmp_path / "mlp", first_checkpoint(trained[0])
     with pytest.raises(KeyboardInterrupt):
-        train_variant(params, "mlp", tables, store, towers, out, [Interrupt(step)])
+        train_variant(params, "mlp", tables, store, towers, out, [Interrupt(saved + later)])
     assert not out.exists()
     steps = []
 
@@ -76,7 +77,27 @@ def test_an_interrupted_training_ends_with_the_same_weights(
             steps.append(state.global_step)
 
     train_variant(params, "mlp", tables, store, towers, out, [Count()])
-    assert steps[0] == 12, "it began anew"
+    assert steps[0] == saved + 1, "it began anew"
+    assert_equal_weights(trained[0], out)
+
+
+def test_a_kill_while_a_checkpoint_is_written_costs_that_checkpoint_alone(
+    trained, params, tables, store, towers, tmp_path, monkeypatch
+):
+    out, saved = tmp_path / "models" / "mlp", first_checkpoint(trained[0])
+    save = CaptionTrainer._save_rng_state
+
+    def die(self, folder):
+        if self.state.global_step > saved:
+            raise KeyboardInterrupt
+        save(self, folder)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CaptionTrainer, "_save_rng_state", die)
+        train_variant(params, "mlp", tables, store, towers, out)
+    checkpoints = tmp_path / "checkpoints" / "mlp"
+    assert [path.name for path in checkpoints.glob("checkpoint-*")] == [f"checkpoint-{saved}"]
+    train_variant(params, "mlp", tables, store, towers, out)
     assert_equal_weights(trained[0], out)
 
 
@@ -110,6 +131,12 @@ def test_every_variant_trains(variant, params, tables, store, towers, tmp_path):
     short = Params.model_validate(values | {"train": values["train"] | {"epochs": 0.5, "validations": 1}})
     train_variant(short, variant, tables, store, towers, tmp_path / variant)
     assert CaptionModel.from_pretrained(tmp_path / variant).processor is not None
+
+
+def first_checkpoint(out) -> int:
+    """The step of a training's first validation, after which it saves."""
+    history = json.loads((out / "history.json").read_text())
+    return next(record["step"] for record in history if "val/CIDEr" in record)
 
 
 def assert_equal_weights(a, b):
