@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +40,11 @@ def test_counts_are_those_of_the_model_itself():
     assert sizes["mapper"] == 393_728 + 393_984
     assert sizes["resampler"] == 433_152 + 4 * 2_363_904 + 1_536
     assert sizes["text_generator"] == 152_788_248
+
+
+def test_the_hub_profile_is_the_full_default(tmp_path):
+    hub = Params.load(Path(__file__).parents[1] / "profiles/hub.yaml")
+    assert config_of(hub, "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
