@@ -1,10 +1,9 @@
 """How the reference system trains and decodes, as plain functions on the same weights.
 
 Three habits make it slow, and nothing else is copied from it: the frozen vision tower runs in every step;
-    every caption is
-padded to 260 tokens; captions are decoded one image at a time, without a cache, all logits of all positions
-each time. Attention is written out, GPT-2's activation is not fused, as in the transformers of its time; and
-GPT-2's own dropout is active in training, frozen or not.
+every caption is padded to 260 tokens; captions are decoded one image at a time, without a cache, all logits
+of all positions each time. Attention is written out, GPT-2's activation is not fused, as in the transformers
+of its time; and GPT-2's own dropout is active in training, frozen or not.
 """
 
 import torch

@@ -40,9 +40,7 @@ class DataParams(Section):
     source: str = "scenes"  # scenes | coco | karpathy | table | video, or one of yours in data/sources/
     folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
     annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file or more
-    images: str | dict[str, str] | None = (
-        None  # below `folder`: that of the pictures or clips, or one a split
-    )
+    images: str | dict[str, str] | None = None  # below `folder`: that of the pictures, or one a split
     on_invalid: Literal["fail", "quarantine"] = "fail"
     splits: Literal["auto", "given", "hash"] = "auto"
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1

@@ -1,8 +1,8 @@
 """The captioner: frozen vision tower, mapper, resampler, frozen language model with gated cross-attention.
 
 Shapes: B clips, F frames (1 for pictures), C x H x W an image, N visual tokens a frame, Dv and Dt widths of
-    the towers,
-M visual tokens a clip, P prefix positions, R = B * (captions an image) rows of text, L tokens, V vocabulary.
+the towers, M visual tokens a clip, P prefix positions, R = B * (captions an image) rows of text, L tokens,
+V vocabulary.
 """
 
 from typing import Any

@@ -93,8 +93,7 @@ class GatedGPT2Block(GPT2Block):
     """A GPT-2 block with a gated cross-attention before it.
 
     A subclass, not a wrapper: the names of the pretrained tensors stay as they are
-        (`h.0.attn.c_attn.weight`), and
-    whatever GPT2Model passes to its blocks passes through.
+    (`h.0.attn.c_attn.weight`), and whatever GPT2Model passes to its blocks passes through.
     """
 
     def __init__(self, config: GPT2Config, layer_idx: int | None = None) -> None:

@@ -3,7 +3,7 @@
 Jaegle et al. (2021), section 3.1: a small latent array queries a large input array. Alayrac et al. (2022),
 section 2.1
 and figure 5: keys and values come from the features and the latents together, frames carry a learned time
-    embedding.
+embedding.
 
 Shapes: B clips, F frames, N visual tokens a frame, D width, M latents.
 """

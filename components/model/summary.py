@@ -1,10 +1,10 @@
 """The tree of the captioner with its parameter counts.
 
-    python -m components.model.summary                          # what params.yaml describes, and the
-    full-size default python -m components.model.summary --variant transformer    # another variant of both
+    python -m components.model.summary                          # what params.yaml describes, the full default
+    python -m components.model.summary --variant transformer    # another variant of both
 
 Nothing is downloaded and no memory is taken: the models are built from their configurations on the meta
-    device.
+device.
 """
 
 import argparse
@@ -30,9 +30,8 @@ def summarize(config: CaptionConfig) -> ModelStatistics:
     """The tree, three levels deep, as the system's description prints it; `str()` of it is the text.
 
     Two things are made as they were in that description: the whole is called VisualTextModel, and the vision
-        tower
-    shows the level that transformers 5 removed (CLIPVisionTransformer inside CLIPVisionModel). The head is
-    tied to the embeddings and not counted twice.
+    tower shows the level that transformers 5 removed (CLIPVisionTransformer inside CLIPVisionModel). The head
+    is tied to the embeddings and not counted twice.
     """
     with torch.device("meta"):
         model = CaptionModel(config)

@@ -118,11 +118,9 @@ def load_pixels(tables: Tables, image_size: int) -> Tensor:
     """All pictures of `tables` in memory, resized: [n x 3 x image_size x image_size], uint8."""
     resize = image_processor(image_size)
     plain = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}
+    # One by one: photographs need much memory until they are small.
     images = (tables.open_image(image_id) for image_id in tables.images["image_id"])
-    pixels = [
-        resize(image, **plain)["pixel_values"].to(torch.uint8) for image in images
-    ]  # large ones one by one
-    return torch.cat(pixels)
+    return torch.cat([resize(image, **plain)["pixel_values"].to(torch.uint8) for image in images])
 
 
 def pretrain_clip(

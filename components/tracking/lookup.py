@@ -1,6 +1,8 @@
 """Find a run by what a user calls it, with the test scores it left."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,17 +63,11 @@ def find_run(text: str, store: Store) -> "Run":
     Raises:
         UserError: there is none.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with _existing(text):
         if text.startswith("models:/"):
             return store.client.get_run(model_version(text, store).run_id)
         if len(text) == 32 and set(text) <= set("0123456789abcdef"):
             return store.client.get_run(text)
-    except MlflowException as error:
-        if is_permanent(error):
-            raise UserError(f"'{text}': no such run or model version.") from None
-        raise
     quoted = text.replace("'", "\\'")
     for query in (f"tags.variant = '{quoted}'", f"attributes.run_name = '{quoted}'"):
         found = store.client.search_runs(
@@ -113,17 +109,24 @@ def model_version(uri: str, store: Store) -> "ModelVersion":
     Raises:
         UserError: none is named so, or the URI is no such thing.
     """
-    from mlflow.exceptions import MlflowException
-
     path = uri.removeprefix("models:/")
     (name, at, alias), (_, _, number) = path.partition("@"), path.partition("/")
     if path == uri or not (alias or number.isdigit()):
         raise UserError(f"'{uri}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
-    try:
+    with _existing(uri):
         if at:
             return store.client.get_model_version_by_alias(name, alias)
         return store.client.get_model_version(path.partition("/")[0], number)
+
+
+@contextmanager
+def _existing(text: str) -> Iterator[None]:
+    """What the store does not have becomes one message with the name that the user gave it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
     except MlflowException as error:
         if is_permanent(error):
-            raise UserError(f"'{uri}': no such run or model version.") from None
+            raise UserError(f"'{text}': no such run or model version.") from None
         raise

@@ -30,7 +30,7 @@ class CaptionTrainer(Trainer):
     def __init__(self, *args, gate_learning_rate: float, generation: dict, **kwargs):
         super().__init__(*args, **kwargs)
         self.gate_learning_rate, self.generation = gate_learning_rate, generation
-        self._tokens, self._since = 0, time.perf_counter()
+        self._tokens, self._since = torch.tensor(0, device=self.args.device), time.perf_counter()
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
         lengths = [[len(ids) for ids in references] for references in self.train_dataset.tokens]
@@ -61,7 +61,7 @@ class CaptionTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Cross-entropy a caption token."""
         inputs = {name: value for name, value in inputs.items() if name != "rows"}
-        self._tokens += int(inputs["attention_mask"].sum())
+        self._tokens += inputs["attention_mask"].sum()  # stays on the device: a GPU is not waited for
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def floating_point_ops(self, inputs) -> int:
@@ -105,9 +105,8 @@ class CaptionTrainer(Trainer):
         """Add throughput and the openness of every gate, tanh(alpha), to the training records."""
         if "loss" in logs:
             now = time.perf_counter()
-            tokens = self.accelerator.reduce(torch.tensor(self._tokens, device=self.args.device))
-            logs["tokens_per_second"] = int(tokens) / (now - self._since)
-            self._tokens, self._since = 0, now
+            logs["tokens_per_second"] = int(self.accelerator.reduce(self._tokens)) / (now - self._since)
+            self._tokens, self._since = torch.zeros_like(self._tokens), now
             logs |= {f"gate/{name}": value for name, value in self.model.gates().items()}
         super().log(logs, start_time)
 
