@@ -1,41 +1,37 @@
 """A sheet of pictures with a model's captions under them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from components.data.pictures import mosaic
 
 CELL, GAP, LINE = 220, 12, 17
 INK, FAINT, PAPER = "#1a1a1a", "#777777", "white"
 
 
 def caption_grid(
-    images: Sequence["Image"],
+    clips: Sequence[Sequence[Image.Image]],
     captions: Sequence[str | Sequence[str]],
     references: Sequence[str] = (),
     columns: int = 4,
     lines: int = 2,
-) -> "Image":
-    """One cell a picture: the picture, its caption (or several, one a model) in black and, if given, a
-    reference in grey, `lines` at most each.
+) -> Image.Image:
+    """One cell a clip, given by its frames (a picture is one frame): what `mosaic` shows of it, its caption
+    (or several, one a model) in black and, if given, a reference in grey, `lines` at most each.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     font = ImageFont.load_default(size=14)
     black = [[several] if isinstance(several, str) else list(several) for several in captions]
     texts = max((len(several) for several in black), default=1) + bool(references)
     text_height = (LINE * lines + 2) * texts + GAP
-    columns = max(1, min(columns, len(images)))
-    rows = -(-len(images) // columns)
+    columns = max(1, min(columns, len(clips)))
+    rows = -(-len(clips) // columns)
     sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (CELL + text_height + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for index, (image, several) in enumerate(zip(images, black, strict=True)):
+    for index, (frames, several) in enumerate(zip(clips, black, strict=True)):
         x = GAP + index % columns * (CELL + GAP)
         y = GAP + index // columns * (CELL + text_height + GAP)
-        sheet.paste(_fit(image), (x, y))
+        sheet.paste(_fit(mosaic(frames)), (x, y))
         y += CELL + 2
         for caption in several:
             y = _write(draw, font, caption, x, y + 2, INK, lines)
@@ -44,15 +40,15 @@ def caption_grid(
     return sheet
 
 
-def _fit(image: "Image") -> "Image":
+def _fit(image: "Image") -> Image.Image:
     """The whole picture in a square cell; small ones enlarged without blurring their pixels."""
-    from PIL import Image, ImageOps
-
     method = Image.Resampling.NEAREST if max(image.size) < CELL else Image.Resampling.LANCZOS
     return ImageOps.pad(image.convert("RGB"), (CELL, CELL), method=method, color="#f0f0f0")
 
 
-def _write(draw: "ImageDraw", font: "ImageFont", text: str, x: int, y: int, ink: str, most: int) -> int:
+def _write(
+    draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, text: str, x: int, y: int, ink: str, most: int
+) -> int:
     """Write `text` wrapped to the cell; return where the next line would begin."""
     lines, line = [], ""
     for word in text.split():

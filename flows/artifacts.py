@@ -39,7 +39,7 @@ def captions_artifact(variant: str, shown: Tables, captions: Mapping[str, str]) 
 
     references = shown.references()
     sheet = caption_grid(
-        [shown.open_image(i) for i in references],
+        [shown.open_frames(i) for i in references],
         [captions[i] for i in references],
         [of_image[0] for of_image in references.values()],
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.data.pictures import mosaic
 from components.evaluation.metrics import METRICS
 from components.evaluation.table import systems
 from components.files import atomic_path
@@ -29,9 +28,9 @@ def write_plots(report: Report, folder: Path) -> None:
     ids = report.sample
     captions = [[f"{v.name}: {v.captions[image_id]}" for v in report.variants] for image_id in ids]
     references = [report.references[image_id][0] for image_id in ids]
-    images = [mosaic(report.clips[image_id]) for image_id in ids]
+    clips = [report.clips[image_id] for image_id in ids]
     with atomic_path(folder / "samples.png") as path:
-        caption_grid(images, captions, references, columns=5, lines=3).save(path)
+        caption_grid(clips, captions, references, columns=5, lines=3).save(path)
 
 
 def curves(variants: Sequence[Variant]) -> pd.DataFrame:
