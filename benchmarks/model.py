@@ -119,7 +119,7 @@ def decode_reference() -> Measurement:
     model = reference_way.as_in_2022(build())
     images, _ = data(model, 2)
     step = lambda: [reference_way.beam_search(model, image[None], BEAMS, NEW_TOKENS) for image in images]  # noqa: E731
-    return Measurement(fastest(step, 1) / len(images), _peak())
+    return Measurement(fastest(step, 4) / len(images), _peak())
 
 
 def decode_ours(bf16: bool) -> Measurement:
@@ -130,7 +130,7 @@ def decode_ours(bf16: bool) -> Measurement:
         model = model.to(torch.bfloat16)
     arguments = {"num_beams": BEAMS, "max_new_tokens": NEW_TOKENS}  # random weights hardly ever end a caption
     step = lambda: model.generate(pixel_values=images, **arguments)  # noqa: E731
-    return Measurement(fastest(step, 2) / IMAGES, _peak())
+    return Measurement(fastest(step, 4) / IMAGES, _peak())
 
 
 def _peak() -> float:

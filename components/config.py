@@ -87,6 +87,7 @@ class OfflineTowers(Section):
     clip_epochs: Annotated[float, Field(gt=0)] = 10
     clip_batch_size: Annotated[int, Field(ge=2)] = 128
     clip_learning_rate: Rate = 1e-3
+    clip_mask_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.65
     gpt2_epochs: Annotated[float, Field(gt=0)] = 4
     gpt2_batch_size: Positive = 64
     gpt2_learning_rate: Rate = 2e-3

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel
 from components.config import Params
 from components.errors import UserError
 from components.towers.build import build_towers
-from components.towers.clip import contrastive_loss
+from components.towers.clip import contrastive_loss, visible_patches
 from components.towers.encode import VisionEncoder
 from components.towers.gpt2 import documents
 from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
@@ -118,3 +118,13 @@ def test_threads_that_share_a_tower_see_their_own_pictures(towers, params, table
         for hook in hooks:
             hook.remove()
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_masking_leaves_the_class_token_and_other_patches_of_each_picture():
+    torch.manual_seed(0)
+    embeddings = torch.arange(17.0).expand(3, 17)[..., None].repeat(1, 1, 4)
+    seen = visible_patches(embeddings, 0.5)[..., 0]
+    assert seen.shape == (3, 9) and (seen[:, 0] == 0).all()
+    patches = [set(row[1:].tolist()) for row in seen]
+    assert all(len(row) == 8 and 0 not in row for row in patches) and patches[0] != patches[1]
+    assert visible_patches(embeddings, 0.0).shape == embeddings.shape

@@ -22,9 +22,8 @@ class TextGenerator(nn.Module):
         self.lm = lm if lm is not None else AutoModelForCausalLM.from_config(config.text_config)
         blocks = self.lm.transformer.h
         if config.text_config.activation_function == "gelu_new":
-            for (
-                block
-            ) in blocks:  # the same function as one fused operation: a sixth of a small model's training step
+            # the same function as one fused operation: a sixth of a small model's training step
+            for block in blocks:
                 block.mlp.act = nn.GELU(approximate="tanh")
         if config.resampler:
             gated = (GatedGPT2Block.around(block, config, i) for i, block in enumerate(blocks))

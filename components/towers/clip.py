@@ -104,6 +104,20 @@ class PairCollator:
         return (images * brightness).clamp(0, 1).mul(2).sub(1)
 
 
+def visible_patches(embeddings: Tensor, mask_ratio: float) -> Tensor:
+    """The class token and a random choice of each picture's patches: [n x 1+N x D] -> [n x 1+k x D], where
+    `mask_ratio` of the N are left out (Li et al. 2023, "Scaling Language-Image Pre-training via Masking",
+    section 3).
+
+    The encoder has so much less to do, and no patch can leave it to its neighbours to say what is there.
+    """
+    pictures, patches = embeddings.shape[0], embeddings.shape[1] - 1
+    kept = max(1, round(patches * (1 - mask_ratio)))
+    order = torch.rand(pictures, patches, device=embeddings.device).argsort(dim=1)[:, :kept] + 1
+    order = F.pad(order, (1, 0))  # the class token stands at 0
+    return embeddings.gather(1, order[..., None].expand(-1, -1, embeddings.shape[-1]))
+
+
 class ContrastiveTrainer(Trainer):
     """`Trainer` with the contrastive loss above."""
 
@@ -143,5 +157,10 @@ def pretrain_clip(
         learning_rate=params.clip_learning_rate,
         dataloader_drop_last=True,  # a short last batch has fewer negatives
     )
-    ContrastiveTrainer(model, arguments, data_collator=collator, train_dataset=range(len(tokens))).train()
+    trainer = ContrastiveTrainer(model, arguments, data_collator=collator, train_dataset=range(len(tokens)))
+    masking = model.vision_model.embeddings.register_forward_hook(
+        lambda module, inputs, embeddings: visible_patches(embeddings, params.clip_mask_ratio)
+    )
+    trainer.train()
+    masking.remove()
     return model.eval()
