@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-# Nothing is compiled at installation; what is used, is compiled at its first use and kept.
+# Installation compiles nothing: what is used is compiled at its first use, and kept.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run serve test
