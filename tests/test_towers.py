@@ -11,7 +11,7 @@ from components.config import Params
 from components.errors import UserError
 from components.towers.build import build_towers
 from components.towers.clip import contrastive_loss, visible_patches
-from components.towers.encode import VisionEncoder
+from components.towers.encode import VisionEncoder, text_embeds
 from components.towers.gpt2 import documents
 from components.towers.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
 
@@ -128,3 +128,18 @@ def test_masking_leaves_the_class_token_and_other_patches_of_each_picture():
     patches = [set(row[1:].tolist()) for row in seen]
     assert all(len(row) == 8 and 0 not in row for row in patches) and patches[0] != patches[1]
     assert visible_patches(embeddings, 0.0).shape == embeddings.shape
+
+
+def test_captions_are_batched_alike_in_every_process(towers):
+    """Another order within a batch, and the last digits of a score change."""
+    clip = CLIPModel.from_pretrained(towers / "clip").eval()
+    tokenizer = AutoTokenizer.from_pretrained(towers / "clip")
+    batches = []
+
+    def spy(texts, **kwargs):
+        batches.append(list(texts))
+        return tokenizer(texts, **kwargs)
+
+    captions = [f"a cat {number}" for number in range(10, 50)]
+    text_embeds(clip, spy, captions[::-1], batch_size=16)
+    assert batches == [captions[:16], captions[16:32], captions[32:]]

@@ -103,7 +103,8 @@ def text_embeds(
     Args:
         tokenizer: its tokenizer. Captions longer than the text tower are cut, their end token kept.
     """
-    unique = sorted(set(captions), key=len)  # of one length in a batch: little padding
+    # Of one length in a batch: little padding. Ties by text: a set has another order in every process.
+    unique = sorted(set(captions), key=lambda caption: (len(caption), caption))
     limit, embeds = clip.config.text_config.max_position_embeddings, []
     for start in range(0, len(unique), batch_size):
         batch = unique[start : start + batch_size]
