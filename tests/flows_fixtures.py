@@ -94,7 +94,6 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(folder),
         "PWD": str(folder),  # as a shell sets it; prefect.yaml reads it
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
         "DVC_NO_ANALYTICS": "true",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "COLUMNS": "120",

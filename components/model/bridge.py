@@ -60,12 +60,10 @@ class BridgeMixin:
 
     def train(self, mode: bool = True) -> "BridgeMixin":
         """Frozen means eval too: without `tower_dropout`, only the bridge enters training mode."""
-        if not mode or self.config.tower_dropout:
-            return super().train(mode)
-        self.training = True
-        for tower in (self.vision_encoder, self.text_generator):
-            if tower.training:  # the Trainer calls this in every step: do not walk over what sleeps already
-                tower.eval()
-        for part in self.bridge_modules():
-            part.train()
+        super().train(mode)
+        if mode and not self.config.tower_dropout:
+            self.vision_encoder.eval()
+            self.text_generator.eval()
+            for block in self.text_generator.gated.values():
+                block.train()
         return self

@@ -10,6 +10,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTraine
 
 from components.config import OfflineTowers
 from components.data.tables import Tables
+from components.towers.attention import choose_attention
 from components.training.arguments import training_arguments
 
 IMAGE_MEAN = IMAGE_STD = (0.5, 0.5, 0.5)
@@ -143,9 +144,7 @@ def pretrain_clip(
     """Train a `CLIPModel` from scratch on the pictures and captions of `tables` (the training split)."""
     torch.manual_seed(seed)
     model = CLIPModel(clip_config(params, tokenizer))
-    if not torch.cuda.is_available():
-        # At 65 positions, plain matrix products beat the CPU's fused kernel 1.5 times.
-        model.set_attn_implementation("eager")
+    choose_attention(model)
     references = tables.references()
     tokens = [tokenizer(references[image_id])["input_ids"] for image_id in tables.images["image_id"]]
     collator = PairCollator(load_pixels(tables, params.image_size), tokens, tokenizer.pad_token_id, seed)

@@ -8,6 +8,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, Trainer
 
 from components.config import OfflineTowers
+from components.towers.attention import choose_attention
 from components.training.arguments import training_arguments
 
 
@@ -59,9 +60,7 @@ def pretrain_gpt2(
     torch.manual_seed(seed)
     model = GPT2LMHeadModel(gpt2_config(params, tokenizer))
     model.loss_type = "ForCausalLM"  # transformers does not derive it from GPT-2's class name, and warns
-    if not torch.cuda.is_available():
-        # The backward pass of the CPU's fused kernel takes as long in bfloat16 as all the rest together.
-        model.set_attn_implementation("eager")
+    choose_attention(model)
     arguments = training_arguments(
         workdir,
         seed=seed,
