@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import resource
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,7 +22,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import reference_way
-from components.model import CaptionConfig, CaptionModel
+from components.errors import UserError
+from components.model import CaptionConfig, CaptionModel, for_inference, require_compiler
 
 BATCH, CAPTION = 8, 14
 IMAGES, BEAMS, NEW_TOKENS = 16, 5, 20
@@ -122,12 +122,10 @@ def decode_reference() -> Measurement:
     return Measurement(fastest(step, 4) / len(images), _peak())
 
 
-def decode_ours(bf16: bool) -> Measurement:
+def decode_ours(bf16: bool, compiled: bool = False) -> Measurement:
     """All images in one batch, with the cache; pixels in, as there. Seconds an image."""
-    model = build()
+    model = for_inference(build(), bf16, compiled)
     images, _ = data(model, IMAGES)
-    if bf16:
-        model = model.to(torch.bfloat16)
     arguments = {"num_beams": BEAMS, "max_new_tokens": NEW_TOKENS}  # random weights hardly ever end a caption
     step = lambda: model.generate(pixel_values=images, **arguments)  # noqa: E731
     return Measurement(fastest(step, 4) / IMAGES, _peak())
@@ -150,6 +148,15 @@ def _measure(name: str, arguments: tuple, threads: int) -> dict:
     return asdict(globals()[name](*arguments))
 
 
+def compiler() -> bool:
+    """Whether torch.compile can work here."""
+    try:
+        require_compiler()
+    except UserError:
+        return False
+    return True
+
+
 def matmul_rate() -> float:
     """FLOP/s of a large float32 product here: what no step can exceed without another number format."""
     left, right = torch.randn(2048, 768), torch.randn(768, 3072)
@@ -168,7 +175,7 @@ def compare_training() -> None:
     """Ratios of the training step, and how far it is from the bound."""
     reference = alone("train_reference")
     ours = {"ours, float32": alone("train_ours", False), "ours, bfloat16": alone("train_ours", True)}
-    if shutil.which("gcc") or shutil.which("clang"):  # torch.compile writes C++
+    if compiler():
         ours["ours, bfloat16, compiled"] = alone("train_ours", True, True)
     report(f"Training step, batch {BATCH}, captions of {CAPTION} tokens", "a step", reference, ours)
     flops = ours["ours, float32"].flops
@@ -182,9 +189,9 @@ def compare_training() -> None:
 def compare_decoding() -> None:
     """Ratios of beam search."""
     reference = alone("decode_reference")
-    ours = {
-        f"ours, {name}": alone("decode_ours", half) for name, half in (("float32", False), ("bfloat16", True))
-    }
+    ours = {"ours, float32": alone("decode_ours", False), "ours, bfloat16": alone("decode_ours", True)}
+    if compiler():
+        ours["ours, bfloat16, compiled"] = alone("decode_ours", True, True)
     report(f"Beam {BEAMS}, {NEW_TOKENS} tokens, {IMAGES} images", "an image", reference, ours)
 
 

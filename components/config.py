@@ -176,6 +176,8 @@ class TrainParams(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     validations: Positive = 6  # times in a run that validation captions are decoded and scored
     validation_images: Positive = 200
+    bf16: bool | None = None  # null: on a GPU that multiplies it
+    torch_compile: bool = False  # pays in a long training at full size; needs a C++ compiler on a CPU
     max_tokens: Annotated[int, Field(ge=4)] = 64  # of a caption: more are cut, and not written in validation
 
     @model_validator(mode="after")
@@ -196,6 +198,8 @@ class EvaluateParams(Section):
     max_new_tokens: Positive = 40
     length_penalty: float = 1.0
     batch_size: Positive = 64
+    bf16: bool = False  # see components/model/inference.py
+    torch_compile: bool = False
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
 
     def decoding(self) -> dict[str, int | float]:

@@ -24,10 +24,17 @@ class Batch:
 
 @piece_task
 def caption_batch(
-    piece: Batch, progress: Progress | None, *, model: str, store: str, num_frames: int
+    piece: Batch,
+    progress: Progress | None,
+    *,
+    model: str,
+    store: str,
+    num_frames: int,
+    bf16: bool,
+    torch_compile: bool,
 ) -> list[dict[str, str]]:
     """{"caption": ...} of each picture and clip, or {"problem": ...} of one that cannot be read."""
-    captioner, seen, rows = _captioner(model, store), [], []
+    captioner, seen, rows = _captioner(model, store, bf16, torch_compile), [], []
     for file in piece.files:
         try:
             seen.append(open_frames(file, num_frames))
@@ -54,14 +61,11 @@ def open_frames(file: Path, number: int) -> list[Image.Image]:
 
 
 def load_captioner(model: str):
-    """The captioner at models:/NAME/VERSION, or in the folder that the train stage wrote; on the GPU if there
-    is one.
+    """The captioner at models:/NAME/VERSION, or in the folder that the train stage wrote.
 
     Raises:
         UserError: it is neither of these, or is not there.
     """
-    import torch
-
     from components.model import CaptionModel
     from components.tracking import registry
 
@@ -73,11 +77,13 @@ def load_captioner(model: str):
         raise UserError(
             f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
         )
-    return captioner.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return captioner
 
 
 @once
-def _captioner(model: str, store: str):
+def _captioner(model: str, store: str, bf16: bool, torch_compile: bool):
     """Once a process, not once a batch."""
+    from components.model import for_inference
+
     os.environ.setdefault("MLFLOW_TRACKING_URI", store)
-    return load_captioner(model)
+    return for_inference(load_captioner(model), bf16, torch_compile)

@@ -4,6 +4,8 @@ python -m flows.serve
 python -m flows.serve --port 4300
 prefect deploy --all                          # in another terminal, once: the deployment
 prefect deployment run train-caption
+
+python -m flows.serve dvc repro               # the server alone, for as long as this command runs
 """
 
 import argparse
@@ -37,9 +39,8 @@ def serve(port: int = 4200) -> None:
         raise UserError(f"A server of this project runs already: {url}")
     require_free(port)
     url = f"http://{HOST}:{port}/api"
-    server = ["server", "start", "--host", HOST, "--port", str(port)]
     worker = ["worker", "start", "--pool", POOL, "--type", "process"]
-    with prefect(url, *server) as server_process:
+    with prefect(url, *server_at(port)) as server_process:
         wait_for(f"{url}/health", server_process)
         with prefect(url, *worker) as worker_process:
             wait_for(f"{url}/work_pools/{POOL}", worker_process)  # its own; `prefect deploy` needs it
@@ -48,6 +49,52 @@ def serve(port: int = 4200) -> None:
                 while server_process.poll() is None and worker_process.poll() is None:
                     time.sleep(0.5)
     raise UserError("The server or the worker stopped by itself; the messages above say why.")
+
+
+def run(command: list[str]) -> int:
+    """Run `command` with one server for all flows that it starts, and return its exit code.
+
+    By itself each flow brings a temporary server, which takes 6 s to come and go. Where there is a server
+    already, this project's or the user's own, that one serves.
+
+    Raises:
+        UserError: there is no such command.
+    """
+    from prefect.settings import PREFECT_API_URL  # environment or profile
+
+    if PREFECT_API_URL.value():
+        return attend(command)
+    port = free_port()
+    url = f"http://{HOST}:{port}/api"
+    with prefect(url, *server_at(port), greet=False) as server:
+        wait_for(f"{url}/health", server)
+        with announced(url):
+            return attend(command)
+
+
+def server_at(port: int) -> list[str]:
+    """The arguments of `prefect` that start a server."""
+    return ["server", "start", "--host", HOST, "--port", str(port)]
+
+
+def attend(command: list[str]) -> int:
+    """Wait for `command`, pass signals on to it, and return its exit code, as a shell would."""
+    try:
+        process = subprocess.Popen(command)
+    except OSError as error:
+        raise UserError(f"{command[0]}: {error.strerror}.") from None
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C in a terminal reaches the command by itself
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def free_port() -> int:
+    """A port that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
 
 
 def require_free(port: int) -> None:
@@ -63,9 +110,9 @@ def require_free(port: int) -> None:
 
 
 @contextmanager
-def prefect(url: str, *arguments: str) -> Iterator[subprocess.Popen]:
+def prefect(url: str, *arguments: str, greet: bool = True) -> Iterator[subprocess.Popen]:
     """`prefect ARGUMENTS` in the background, with the server at `url`; stopped as by Ctrl-C when the body
-    ends.
+    ends. Errors are always shown, the rest of what it prints if it is to `greet`.
     """
     environment = os.environ | {
         "PREFECT_API_URL": url,
@@ -76,7 +123,8 @@ def prefect(url: str, *arguments: str) -> Iterator[subprocess.Popen]:
     }
     # In a session of its own: Ctrl-C reaches only us, and we stop the worker, then the server.
     command = [sys.executable, "-m", "prefect", *arguments]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    stdout = None if greet else subprocess.DEVNULL
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=stdout)
     try:
         yield process
     finally:
@@ -115,10 +163,15 @@ def interrupt(*_) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=4200, help="of server and UI (%(default)s)")
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, help="run it with a server, without a worker, and stop with it"
+    )
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
+        if options.command:
+            sys.exit(run(options.command))
         serve(options.port)
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)

@@ -142,3 +142,16 @@ def first_checkpoint(out) -> int:
 def assert_equal_weights(a, b):
     first, second = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
     assert first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_bfloat16_learns_as_float32_does(trained, params, tables, store, towers, tmp_path):
+    """The towers' matrices are held in bfloat16 meanwhile: what is saved still fits the towers on disk."""
+    half = params.model_copy(update={"train": params.train.model_copy(update={"bf16": True})})
+    train_variant(half, "mlp", tables, store, towers, tmp_path / "mlp")
+    assert CaptionModel.from_pretrained(tmp_path / "mlp").dtype == torch.float32
+    expected, found = (
+        [r["loss"] for r in json.loads((folder / "history.json").read_text()) if "loss" in r]
+        for folder in (trained[0], tmp_path / "mlp")
+    )
+    assert found == pytest.approx(expected, rel=0.02)
+    assert found != expected

@@ -9,6 +9,7 @@ models.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
@@ -92,15 +93,14 @@ def coco_statistics(
     """
     captions = [caption for name, system in systems.items() for caption in references.align(system, name)]
     tokens = tokenize(captions)
-    truth = list(references.tokens.values())
-    meteor = meteor_statistics(tokens, truth * len(systems)) if with_meteor else None
-
-    statistics, count = {}, len(references)
-    for index, name in enumerate(systems):
-        part = slice(index * count, (index + 1) * count)
-        statistics[name] = _one_system(tokens[part], truth)
-        if meteor is not None:
-            statistics[name]["meteor"] = meteor[part]
+    truth, count = list(references.tokens.values()), len(references)
+    parts = {name: slice(i * count, (i + 1) * count) for i, name in enumerate(systems)}
+    with ThreadPoolExecutor(1) as beside:  # METEOR's Java has a processor core of its own
+        meteor = beside.submit(meteor_statistics, tokens, truth * len(systems)) if with_meteor else None
+        statistics = {name: _one_system(tokens[part], truth) for name, part in parts.items()}
+    if meteor is not None:
+        for name, part in parts.items():
+            statistics[name]["meteor"] = meteor.result()[part]
     return statistics
 
 

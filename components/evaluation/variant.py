@@ -13,7 +13,7 @@ from components.evaluation.decode import decode, likelihood
 from components.evaluation.evaluate import MODEL, Evaluation, evaluate
 from components.evaluation.monitors import monitors
 from components.evaluation.scorers import References
-from components.model import CaptionModel
+from components.model import CaptionModel, for_inference
 
 
 def evaluate_variant(
@@ -25,6 +25,7 @@ def evaluate_variant(
     settings, test, train = params.evaluate, tables.split("test"), tables.split("train")
     references, image_ids = test.references(), list(test.images["image_id"])
     model = CaptionModel.from_pretrained(model_folder)
+    model = for_inference(model, settings.bf16, settings.torch_compile)
 
     decoded = decode(
         model,
@@ -41,7 +42,7 @@ def evaluate_variant(
         "blind": baselines.blind(decoded.captions, shown),
         "most_frequent": dict.fromkeys(image_ids, baselines.most_frequent(train.captions["caption"])),
     }
-    clip = CLIPModel.from_pretrained(Path(towers) / "clip").eval()
+    clip = CLIPModel.from_pretrained(Path(towers) / "clip").eval().to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
     embeds = features.image_embeds(image_ids)
     extra = {

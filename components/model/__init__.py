@@ -5,6 +5,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Aut
 from components.model.captioner import CaptionModel, caption_loss
 from components.model.configuration import BRIDGE_FIELDS, CaptionConfig, bridge_fields
 from components.model.context import CaptionOutput, VisualContext
+from components.model.inference import for_inference, require_compiler
 from components.model.processor import CaptionProcessor
 
 AutoConfig.register(CaptionConfig.model_type, CaptionConfig, exist_ok=True)
@@ -21,4 +22,6 @@ __all__ = [
     "VisualContext",
     "bridge_fields",
     "caption_loss",
+    "for_inference",
+    "require_compiler",
 ]

@@ -11,7 +11,7 @@ from components.data.features import Features
 from components.data.tables import Tables
 from components.errors import UserError
 from components.files import atomic_path
-from components.model import CaptionModel, CaptionProcessor
+from components.model import CaptionModel, CaptionProcessor, require_compiler
 from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
@@ -88,6 +88,13 @@ def build_trainer(
     val = CaptionDataset(
         tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens
     )
+    if settings.torch_compile:
+        require_compiler()
+    bf16, fsdp = settings.bf16, settings.fsdp and world_size() > 1
+    if bf16 is None:
+        bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if bf16 and not fsdp:  # FSDP wants one type
+        model.hold_towers_in(torch.bfloat16)
     steps = -(-len(train) // settings.batch_size) * settings.epochs
     every = max(1, int(steps / settings.validations))
     arguments = training_arguments(
@@ -102,9 +109,10 @@ def build_trainer(
         max_grad_norm=settings.max_grad_norm,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         per_device_eval_batch_size=-(-max(settings.batch_size, 64) // world_size()),
-        fsdp=settings.fsdp and world_size() > 1,
+        fsdp=fsdp,
         fsdp_config={"transformer_layer_cls_to_wrap": sharded_modules(model)},
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        bf16=bf16,
+        torch_compile=settings.torch_compile,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
