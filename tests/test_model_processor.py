@@ -53,6 +53,12 @@ def test_other_kinds_of_pictures(processor, mode):
     assert processor(images=_picture().convert(mode))["pixel_values"].shape == (1, 1, 3, 16, 16)
 
 
+def test_transparency_is_white_as_in_training(processor):
+    clear, white = Image.new("RGBA", (16, 16), (0, 0, 0, 0)), Image.new("RGB", (16, 16), "white")
+    seen = [processor(images=image)["pixel_values"] for image in (clear, white)]
+    assert torch.equal(*seen)
+
+
 def test_a_round_trip_through_a_folder(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     loaded = CaptionProcessor.from_pretrained(tmp_path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from components.errors import UserError
 from components.evaluation.bootstrap import paired_bootstrap
@@ -21,6 +22,7 @@ from components.tracking import open_variant_run, verify
 from components.tracking.card import DataFacts, Sample, model_card
 from components.tracking.promotion import Candidate, promote
 from components.tracking.registry import LONGEST_CARD, load_captioner, log_captioner, shortened, version_at
+from components.tracking.serving import decode
 from components.tracking.store import connect
 from components.tracking.verify import _difference, reload_problem
 from tests.tracking_fixtures import PARAMS, enter_project, per_image, pictures, tiny_captioner
@@ -274,8 +276,9 @@ def test_the_server_captions_base64_images(server, captioner):
         ("", "input 1: empty."),
         (5, "input 1: int '5' where a base64 string was expected."),
         (None, "input 1: null where a base64 string was expected."),
-        (base64.b64encode(b"hello").decode(), "input 1: 5 bytes that are no image of a known format."),
-        (_encode(pictures(1)[0])[:400], "input 1: a damaged image"),
+        (base64.b64encode(b"hello").decode(), "input 1: 5 bytes: not a picture of a known format."),
+        (_encode(pictures(1)[0])[:400], "input 1: 300 bytes: "),
+        (_encode(Image.new("RGB", (4, 4))), "input 1: 69 bytes: 4 x 4 pixels."),
     ],
 )
 def test_a_wrong_input_is_a_400_that_names_it(server, bad, message):
@@ -283,6 +286,11 @@ def test_a_wrong_input_is_a_400_that_names_it(server, bad, message):
     assert status == 400
     assert answer["message"].startswith(message)
     assert "stack_trace" not in answer
+
+
+def test_transparency_is_white_as_in_training():
+    clear = _encode(Image.new("RGBA", (16, 16), (0, 0, 0, 0)))
+    assert decode(clear, 0).getcolors() == [(256, (255, 255, 255))]
 
 
 def test_decoding_out_of_range_is_a_400(server):

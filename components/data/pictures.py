@@ -37,13 +37,23 @@ def load_rgb(file: str | Path | BinaryIO) -> Image.Image:
         _check(image)
         with image:
             image.load()
-            return _over_white(ImageOps.exif_transpose(image))
+            return to_rgb(image)
     except UnidentifiedImageError:
         raise Problem("image-unreadable", "not a picture of a known format") from None
     except Image.DecompressionBombError as error:
         raise Problem("image-too-large", _words(error)) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
         raise Problem("image-unreadable", _words(error)) from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An opened picture as RGB: turned as EXIF says, transparency over white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
 
 
 def mosaic(frames: Sequence[Image.Image]) -> Image.Image:
@@ -72,14 +82,6 @@ def _check(image: Image.Image) -> None:
         raise Problem("image-aspect", f"{width} x {height} pixels")
     if image.mode not in MODES:
         raise Problem("image-mode", f"mode {image.mode}")
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _words(error: Exception) -> str:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
+from components.data.pictures import to_rgb
 from components.errors import UserError
 from components.model.towers import first_line
 
@@ -94,9 +95,8 @@ class CaptionProcessor(ProcessorMixin):
     def _images(self, images: Any) -> dict[str, torch.Tensor]:
         clips = _as_clips(images)
         longest = max(map(len, clips))
-        flat = self.image_processor(
-            [frame.convert("RGB") for clip in clips for frame in clip], return_tensors="pt"
-        )["pixel_values"]
+        frames = [to_rgb(frame) for clip in clips for frame in clip]  # as training opened its pictures
+        flat = self.image_processor(frames, return_tensors="pt")["pixel_values"]
         pixels = flat.new_zeros(len(clips), longest, *flat.shape[1:])
         mask = torch.arange(longest)[None] < torch.tensor([len(clip) for clip in clips])[:, None]
         pixels[mask] = flat

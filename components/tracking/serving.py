@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
+from components.data.pictures import Problem, load_rgb
 from components.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BATCH = 32
-MAX_PIXELS = 64_000_000
 HIGHEST = {"num_beams": 32, "max_new_tokens": 500}  # a request must not take all memory
 
 
@@ -76,13 +76,12 @@ class CaptionService:
 
 
 def decode(value: object, index: int) -> "Image.Image":
-    """One base64 string -> RGB picture; a data URL ("data:image/png;base64,...") will do.
+    """One base64 string -> the picture as training would have opened it; a data URL
+    ("data:image/png;base64,...") will do.
 
     Raises:
         BadInput: not a string, not base64, not an image, a damaged or enormous one.
     """
-    from PIL import Image, UnidentifiedImageError
-
     if not isinstance(value, str):
         raise BadInput(f"input {index}: {_kind(value)} where a base64 string was expected.")
     text = value.partition(",")[2] if value.startswith("data:") else value
@@ -93,16 +92,9 @@ def decode(value: object, index: int) -> "Image.Image":
     if not content:
         raise BadInput(f"input {index}: empty.")
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BadInput(
-                    f"input {index}: {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are taken."
-                )
-            return image.convert("RGB")
-    except UnidentifiedImageError:
-        raise BadInput(f"input {index}: {len(content)} bytes that are no image of a known format.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"input {index}: a damaged image ({' '.join(str(error).split())}).") from None
+        return load_rgb(io.BytesIO(content))
+    except Problem as problem:
+        raise BadInput(f"input {index}: {len(content)} bytes: {problem.detail}.") from None
 
 
 def _values(model_input) -> list:
