@@ -34,6 +34,22 @@ def test_bfloat16_holds_every_weight_and_nearly_the_same_likelihood(batch_of_cap
     assert model(**batch_of_captions).loss.item() == pytest.approx(expected.item(), rel=0.02)
 
 
+def test_bfloat16_does_not_blur_the_most_likely_tokens():
+    """Far from 0, where neighbours are 0.5 apart and the best tokens would tie."""
+    text = for_inference(tiny_model(), bf16=True).text_generator
+    with torch.no_grad():
+        text.lm.lm_head.weight += 3
+    hidden = torch.full((1, 1, 32), 1.0).bfloat16() + torch.randn(4, 2, 32).bfloat16() / 64
+    expected = hidden.float() @ text.lm.lm_head.weight.float().T
+    assert expected.min() > 64
+    found = text.next_logits(hidden)
+    top = expected.topk(5).indices
+    torch.testing.assert_close(found.gather(-1, top), expected.gather(-1, top), atol=1e-3, rtol=0)
+    rounded = text.lm.lm_head(hidden).float()
+    assert (rounded - expected).abs().max() > 0.05
+    assert (rounded.argmax(-1) != expected.argmax(-1)).any()
+
+
 def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"torch_compile needs a C\+\+ compiler"):

@@ -193,7 +193,7 @@ class CaptionModel(
         weights = [] if output_attentions else None
         hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, True, weights)
         cache.context = context
-        logits = self.text_generator.lm.lm_head(hidden[:, -logits_to_keep:].contiguous())
+        logits = self.text_generator.next_logits(hidden[:, -logits_to_keep:].contiguous())
         return _output(context, weights, logits=logits, cache=cache)
 
     def _score(

@@ -9,6 +9,9 @@ from components.model.configuration import CaptionConfig
 from components.model.context import VisualContext
 from components.model.cross_attention import GatedCrossAttention, GatedGPT2Block
 
+EXACT_LOGITS = 16
+"""Beam search looks at twice as many tokens as it has beams: enough for 8."""
+
 
 class TextGenerator(nn.Module):
     """GPT-2, whose blocks are replaced by gated ones; its own tensors keep names and values.
@@ -93,6 +96,21 @@ class TextGenerator(nn.Module):
             **visual,
         )
         return output.last_hidden_state, output.cache
+
+    def next_logits(self, hidden: Tensor) -> Tensor:
+        """Logits to choose tokens by: [R x L x D] -> [R x L x V].
+
+        A large logit has few digits left in bfloat16 (between 64 and 128 they lie 0.5 apart), so the best
+        ones tie and chance decides. Those of the most likely tokens are computed again in float32.
+        """
+        head = self.lm.lm_head
+        logits = head(hidden)
+        if logits.dtype == torch.float32:
+            return logits
+        logits = logits.float()
+        top = logits.topk(min(EXACT_LOGITS, logits.shape[-1]), dim=-1).indices
+        exact = (head.weight[top].float() * hidden.float()[..., None, :]).sum(dim=-1)
+        return logits.scatter(-1, top, exact)
 
     def _check_length(self, length: int) -> None:
         limit = self.lm.config.n_positions
