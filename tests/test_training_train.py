@@ -145,7 +145,7 @@ def assert_equal_weights(a, b):
 
 
 def test_bfloat16_learns_as_float32_does(trained, params, tables, store, towers, tmp_path):
-    """The towers' matrices are held in bfloat16 meanwhile: what is saved still fits the towers on disk."""
+    """By autocast: what is saved is float32."""
     half = params.model_copy(update={"train": params.train.model_copy(update={"bf16": True})})
     train_variant(half, "mlp", tables, store, towers, tmp_path / "mlp")
     assert CaptionModel.from_pretrained(tmp_path / "mlp").dtype == torch.float32

@@ -90,11 +90,9 @@ def build_trainer(
     )
     if settings.torch_compile:
         require_compiler()
-    bf16, fsdp = settings.bf16, settings.fsdp and world_size() > 1
+    bf16 = settings.bf16
     if bf16 is None:
         bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    if bf16 and not fsdp:  # FSDP wants one type
-        model.hold_towers_in(torch.bfloat16)
     steps = -(-len(train) // settings.batch_size) * settings.epochs
     every = max(1, int(steps / settings.validations))
     arguments = training_arguments(
@@ -109,7 +107,7 @@ def build_trainer(
         max_grad_norm=settings.max_grad_norm,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         per_device_eval_batch_size=-(-max(settings.batch_size, 64) // world_size()),
-        fsdp=fsdp,
+        fsdp=settings.fsdp and world_size() > 1,
         fsdp_config={"transformer_layer_cls_to_wrap": sharded_modules(model)},
         bf16=bf16,
         torch_compile=settings.torch_compile,
