@@ -22,8 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import reference_way
-from components.errors import UserError
-from components.model import CaptionConfig, CaptionModel, for_inference, require_compiler
+from components.model import CaptionConfig, CaptionModel, can_compile, for_inference
 
 BATCH, CAPTION = 8, 14
 IMAGES, BEAMS, NEW_TOKENS = 16, 5, 20
@@ -148,15 +147,6 @@ def _measure(name: str, arguments: tuple, threads: int) -> dict:
     return asdict(globals()[name](*arguments))
 
 
-def compiler() -> bool:
-    """Whether torch.compile can work here."""
-    try:
-        require_compiler()
-    except UserError:
-        return False
-    return True
-
-
 def matmul_rate() -> float:
     """FLOP/s of a large float32 product here: what no step can exceed without another number format."""
     left, right = torch.randn(2048, 768), torch.randn(768, 3072)
@@ -175,7 +165,7 @@ def compare_training() -> None:
     """Ratios of the training step, and how far it is from the bound."""
     reference = alone("train_reference")
     ours = {"ours, float32": alone("train_ours", False), "ours, bfloat16": alone("train_ours", True)}
-    if compiler():
+    if can_compile():
         ours["ours, bfloat16, compiled"] = alone("train_ours", True, True)
     report(f"Training step, batch {BATCH}, captions of {CAPTION} tokens", "a step", reference, ours)
     flops = ours["ours, float32"].flops
@@ -190,7 +180,7 @@ def compare_decoding() -> None:
     """Ratios of beam search."""
     reference = alone("decode_reference")
     ours = {"ours, float32": alone("decode_ours", False), "ours, bfloat16": alone("decode_ours", True)}
-    if compiler():
+    if can_compile():
         ours["ours, bfloat16, compiled"] = alone("decode_ours", True, True)
     report(f"Beam {BEAMS}, {NEW_TOKENS} tokens, {IMAGES} images", "an image", reference, ours)
 

@@ -70,14 +70,12 @@ def load_captioner(model: str):
     from components.tracking import registry
 
     if model.startswith("models:/"):
-        captioner = registry.load_captioner(model)
-    elif Path(model, "config.json").exists():
-        captioner = CaptionModel.from_pretrained(model)
-    else:
-        raise UserError(
-            f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
-        )
-    return captioner
+        return registry.load_captioner(model)
+    if Path(model, "config.json").exists():
+        return CaptionModel.from_pretrained(model)
+    raise UserError(
+        f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
+    )
 
 
 @once

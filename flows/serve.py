@@ -38,16 +38,13 @@ def serve(port: int = 4200) -> None:
     if url := running_server():
         raise UserError(f"A server of this project runs already: {url}")
     require_free(port)
-    url = f"http://{HOST}:{port}/api"
     worker = ["worker", "start", "--pool", POOL, "--type", "process"]
-    with prefect(url, *server_at(port)) as server_process:
-        wait_for(f"{url}/health", server_process)
-        with prefect(url, *worker) as worker_process:
-            wait_for(f"{url}/work_pools/{POOL}", worker_process)  # its own; `prefect deploy` needs it
-            with announced(url):
-                print(f"\nLook at http://{HOST}:{port}   Stop with Ctrl-C\n", flush=True)
-                while server_process.poll() is None and worker_process.poll() is None:
-                    time.sleep(0.5)
+    with server(port) as (url, server_process), prefect(url, *worker) as worker_process:
+        wait_for(f"{url}/work_pools/{POOL}", worker_process)  # its own; `prefect deploy` needs it
+        with announced(url):
+            print(f"\nLook at http://{HOST}:{port}   Stop with Ctrl-C\n", flush=True)
+            while server_process.poll() is None and worker_process.poll() is None:
+                time.sleep(0.5)
     raise UserError("The server or the worker stopped by itself; the messages above say why.")
 
 
@@ -64,17 +61,17 @@ def run(command: list[str]) -> int:
 
     if PREFECT_API_URL.value():
         return attend(command)
-    port = free_port()
+    with server(free_port(), greet=False) as (url, _), announced(url):
+        return attend(command)
+
+
+@contextmanager
+def server(port: int, greet: bool = True) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Prefect's server while the body runs: the address of its API, once it answers, and its process."""
     url = f"http://{HOST}:{port}/api"
-    with prefect(url, *server_at(port), greet=False) as server:
-        wait_for(f"{url}/health", server)
-        with announced(url):
-            return attend(command)
-
-
-def server_at(port: int) -> list[str]:
-    """The arguments of `prefect` that start a server."""
-    return ["server", "start", "--host", HOST, "--port", str(port)]
+    with prefect(url, "server", "start", "--host", HOST, "--port", str(port), greet=greet) as process:
+        wait_for(f"{url}/health", process)
+        yield url, process
 
 
 def attend(command: list[str]) -> int:

@@ -1,37 +1,34 @@
 """A captioner prepared to write many captions writes the same ones."""
 
-import shutil
-
 import pytest
 import torch
 
 from components.errors import UserError
-from components.model import for_inference
-from tests.model_fixtures import tiny_model
+from components.model import can_compile, for_inference
+from tests.model_fixtures import captions, images, tiny_model
 
 
-@pytest.mark.skipif(
-    not shutil.which("g++") and not shutil.which("clang++"), reason="torch.compile needs a C++ compiler"
-)
+@pytest.mark.skipif(not can_compile(), reason="torch.compile needs a C++ compiler")
 def test_compiled_captions_are_the_same():
-    model, images = tiny_model(gates=0.5), torch.randn(3, 1, 3, 16, 16)
+    model, pictures = tiny_model(gates=0.5), images()
     decoding = {"num_beams": 3, "max_new_tokens": 8, "return_dict_in_generate": True, "output_scores": True}
-    expected = model.generate(pixel_values=images, **decoding)
+    expected = model.generate(pixel_values=pictures, **decoding)
     compiled = for_inference(model, torch_compile=True)
     assert compiled is model
     torch._dynamo.utils.counters.clear()
-    found = compiled.generate(pixel_values=images, **decoding)
+    found = compiled.generate(pixel_values=pictures, **decoding)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2, "nothing was compiled"
     assert torch.equal(found.sequences, expected.sequences)
     torch.testing.assert_close(found.sequences_scores, expected.sequences_scores, atol=1e-4, rtol=1e-4)
 
 
-def test_bfloat16_holds_every_weight_and_nearly_the_same_likelihood(batch_of_captions):
-    expected = tiny_model(gates=0.5)(**batch_of_captions).loss
+def test_bfloat16_holds_every_weight_and_nearly_the_same_likelihood():
+    batch = {"pixel_values": images(), "input_ids": captions(), "labels": captions()}
+    expected = tiny_model(gates=0.5)(**batch).loss
     model = for_inference(tiny_model(gates=0.5), bf16=True)
     assert not model.training
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    assert model(**batch_of_captions).loss.item() == pytest.approx(expected.item(), rel=0.02)
+    assert model(**batch).loss.item() == pytest.approx(expected.item(), rel=0.02)
 
 
 def test_bfloat16_does_not_blur_the_most_likely_tokens():
@@ -54,10 +51,3 @@ def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"torch_compile needs a C\+\+ compiler"):
         for_inference(tiny_model(), torch_compile=True)
-
-
-@pytest.fixture
-def batch_of_captions():
-    captions = torch.randint(0, 49, (3, 7), generator=torch.Generator().manual_seed(1))
-    images = torch.randn(3, 1, 3, 16, 16, generator=torch.Generator().manual_seed(2))
-    return {"pixel_values": images, "input_ids": captions, "labels": captions}

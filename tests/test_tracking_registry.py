@@ -277,7 +277,7 @@ def test_the_server_captions_base64_images(server, captioner):
         (5, "input 1: int '5' where a base64 string was expected."),
         (None, "input 1: null where a base64 string was expected."),
         (base64.b64encode(b"hello").decode(), "input 1: 5 bytes: not a picture of a known format."),
-        (_encode(pictures(1)[0])[:400], "input 1: 300 bytes: "),
+        (_encode(pictures(1)[0])[:400], "input 1: 300 bytes: image file is truncated."),
         (_encode(Image.new("RGB", (4, 4))), "input 1: 69 bytes: 4 x 4 pixels."),
     ],
 )

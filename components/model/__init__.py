@@ -5,7 +5,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Aut
 from components.model.captioner import CaptionModel, caption_loss
 from components.model.configuration import BRIDGE_FIELDS, CaptionConfig, bridge_fields
 from components.model.context import CaptionOutput, VisualContext
-from components.model.inference import for_inference, require_compiler
+from components.model.inference import can_compile, for_inference, require_compiler
 from components.model.processor import CaptionProcessor
 
 AutoConfig.register(CaptionConfig.model_type, CaptionConfig, exist_ok=True)
@@ -21,6 +21,7 @@ __all__ = [
     "CaptionProcessor",
     "VisualContext",
     "bridge_fields",
+    "can_compile",
     "caption_loss",
     "for_inference",
     "require_compiler",

@@ -35,9 +35,14 @@ def for_inference(model: CaptionModel, bf16: bool = False, torch_compile: bool =
     return model
 
 
+def can_compile() -> bool:
+    """Whether torch.compile can work here: for a CPU it writes C++, which has to be compiled."""
+    return torch.cuda.is_available() or any(map(shutil.which, ("g++", "clang++")))
+
+
 def require_compiler() -> None:
     """Raises:
-    UserError: torch.compile writes C++ for a CPU, and there is nothing to compile it with.
+    UserError: torch.compile cannot work here.
     """
-    if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++"))):
+    if not can_compile():
         raise UserError("torch_compile needs a C++ compiler on a CPU: install g++, or set it to false.")
