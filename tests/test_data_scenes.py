@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.data.drawing import pluralize, with_article
 from components.data.grammar import PLACES, Counts, Pair, references
 from components.data.grounds import COLOURS, GROUNDS
-from components.data.openmoji import cldr_name, drawings, pluralize, render, with_article
-from components.data.scenes import KINDS, build_scenes, draw, layout, plan
+from components.data.layout import layout
+from components.data.openmoji import cldr_name, drawings, render
+from components.data.scenes import KINDS, build_scenes, draw, plan
 from components.data.tables import SPLITS, Tables
 from components.errors import UserError
 

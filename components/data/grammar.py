@@ -15,8 +15,8 @@ fox') in every second phrase.
 import random
 from dataclasses import dataclass
 
+from components.data.drawing import NUMBERS, Drawing, with_article
 from components.data.grounds import Ground
-from components.data.openmoji import NUMBERS, Drawing, with_article
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from PIL import Image
 
 from components.data.grammar import PLACES, Counts, Pair, Scene, references
 from components.data.grounds import GROUNDS, PATTERNS, Ground, paint
-from components.data.openmoji import Drawing, drawings, render
+from components.data.layout import layout
+from components.data.openmoji import drawings, render
 from components.data.tables import SPLITS, Tables, write_tables
 from components.errors import UserError
 from components.files import atomic_path
@@ -31,11 +32,6 @@ HELD_OUT = {"val": 0.075, "test": 0.075}
 
 PICTURES = {"val": 0.05, "test": 0.05}
 """Share of the pictures of each held-out split."""
-
-CENTRES = {1: (0.5,), 2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}
-SIDE = {1: 0.42, 2: 0.38, 3: 0.29}
-"""Where 1, 2 or 3 drawings stand along an axis, and how large they are, as shares of the picture."""
-
 
 def build_scenes(
     folder: str | Path, *, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
@@ -161,33 +157,6 @@ def draw(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
 
 def _inside(start: int, length: int, size: int) -> int:
     return max(0, min(start, size - length))
-
-
-def layout(scene: Scene) -> list[tuple[Drawing, float, float, float]]:
-    """(drawing, x, y, side) of every drawing in `scene`: centre and side as shares of the picture."""
-    if isinstance(scene, Pair):
-        return _pair_layout(scene)
-    if scene.number == 1:
-        x, y = {"left": (0.25, 0.5), "right": (0.75, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75)}.get(
-            scene.place, (0.5, 0.5)
-        )
-        return [(scene.drawing, x, y, SIDE[1])]
-    if scene.place == "square":
-        return [(scene.drawing, x, y, SIDE[2]) for y in CENTRES[2] for x in CENTRES[2]]
-    along = CENTRES[scene.number]
-    points = [(a, 0.5) if scene.place == "row" else (0.5, a) for a in along]
-    return [(scene.drawing, x, y, SIDE[scene.number]) for x, y in points]
-
-
-def _pair_layout(scene: Pair) -> list[tuple[Drawing, float, float, float]]:
-    """`first` in the left or upper half, `second` in the other; two of a kind stand across that axis."""
-    placed = []
-    drawn = ((scene.first, scene.first_number), (scene.second, scene.second_number))
-    for (drawing, number), along in zip(drawn, CENTRES[2], strict=True):
-        for across in CENTRES[number]:
-            x, y = (along, across) if scene.horizontal else (across, along)
-            placed.append((drawing, x, y, SIDE[2]))
-    return placed
 
 
 def _png(image: Image.Image) -> bytes:

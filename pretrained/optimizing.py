@@ -1,0 +1,89 @@
+"""What both pre-trainings share: optimizer, schedule, checkpoint."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+SAVE_SECONDS = 300
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the learning rate: warm-up, constant, and a linear fall over the last third, so that a training
+    can be made longer afterwards (Hu et al. 2024, "MiniCPM", section 4)."""
+    return min(1.0, (step + 1) / 200, (steps - step) / (steps / 3))
+
+
+class MuonAdam:
+    """Muon for the matrices inside the networks, AdamW for embeddings, heads, norms and biases (Jordan et al.
+    2024). One learning rate serves both: `match_rms_adamw` (Liu et al. 2025)."""
+
+    def __init__(self, inside: list[nn.Parameter], rest: list[nn.Parameter], rate: float, decay: float):
+        self.parts = (
+            torch.optim.Muon(inside, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
+        )
+
+    def step(self, model: nn.Module, rate: float) -> None:
+        """Clip, step, and clear the gradients.
+
+        Raises:
+            SystemExit: a gradient is not finite.
+        """
+        if not math.isfinite(float(nn.utils.clip_grad_norm_(model.parameters(), 1.0))):
+            raise SystemExit("The gradient is not finite. Start again: it goes on from the last checkpoint.")
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+            part.zero_grad()
+
+    def state_dict(self) -> list[dict]:
+        """Of both."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        """Of both."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def optimizers(model: nn.Module, settings: dict, outer: Sequence[str]) -> MuonAdam:
+    """`outer`: what names of embeddings and heads contain."""
+    inside, rest = [], []
+    for name, parameter in model.named_parameters():
+        (rest if parameter.ndim != 2 or any(part in name for part in outer) else inside).append(parameter)
+    return MuonAdam(inside, rest, settings["learning_rate"], settings["weight_decay"])
+
+
+class Checkpoint:
+    """Weights, optimizer and step in one file that appears whole."""
+
+    def __init__(self, path: Path, model: nn.Module, optimizer: MuonAdam):
+        self.path, self.model, self.optimizer, self.saved = path, model, optimizer, time.monotonic()
+
+    def load(self, device: str) -> int:
+        """The step to go on from; 0 where there is no checkpoint."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, map_location=device)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        print(f"goes on from step {state['step']}", flush=True)
+        return state["step"]
+
+    def save_now_and_then(self, step: int) -> None:
+        """If the last one is five minutes old."""
+        if time.monotonic() - self.saved > SAVE_SECONDS:
+            self.save(step)
+
+    def save(self, step: int) -> None:
+        """Aside, then renamed."""
+        self.path.parent.mkdir(exist_ok=True)
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": step}
+        torch.save(state, self.path.with_suffix(".part"))
+        self.path.with_suffix(".part").replace(self.path)
+        self.saved = time.monotonic()
