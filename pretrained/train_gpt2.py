@@ -1,6 +1,6 @@
 """Stage `gpt2`: a small GPT2LMHeadModel that knows the words and sentences of the world (Radford et al. 2019).
 
-    python -m pretrained.gpt2                  goes on from its checkpoint, if there is one
+    python -m pretrained.train_gpt2                  goes on from its checkpoint, if there is one
 
 Needs PyTorch, transformers, numpy and what the stages before wrote.
 """

@@ -1,6 +1,6 @@
 """Stage `clip`: a small CLIPModel, pre-trained on pictures that are composed anew for every step.
 
-    python -m pretrained.clip                  goes on from its checkpoint, if there is one of these settings
+    python -m pretrained.train_clip                  goes on from its checkpoint, if there is one of these settings
 
 Three losses, so that the patch tokens, which a captioner reads, hold what is where:
 
