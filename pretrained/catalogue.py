@@ -2,9 +2,9 @@
 
     python -m pretrained.catalogue
 
-A thing is an emoji of Unicode CLDR: its short name, its keywords, and a drawing (a sprite) in each style that
-has one. Written as `things.json`, `sprites.npz` and `held_out.npz`, so that the training after it needs neither npm nor an SVG
-renderer.
+A thing is an emoji of Unicode CLDR: its short name, its keywords, and a drawing (a sprite) in each style
+that has one. Written as `things.json`, `sprites.npz` and `held_out.npz`, so that the training after it needs
+neither npm nor an SVG renderer.
 """
 
 import io
@@ -36,19 +36,23 @@ STYLES = (
     "fluent-emoji-high-contrast",
 )
 HELD_OUT = "noto"
-"""Drawn into a file of its own. No tower sees a drawing of this style; the probes look whether its things are recognised all the same."""
+"""Drawn into a file of its own, which no training reads: are its things recognised all the same?"""
 
 SIDE = 64  # of a sprite, pixels
 CANVAS = 192  # that it is rendered on
 INKS = ("#111111", "#26364d", "#4d2626", "#264d33")  # of styles of one colour
 PAIRABLE = (3, 4, 5, 6, 7)  # emojibase's groups: animals and nature, food, travel, activities, objects
+DIRECTIONS = (" up", " down", " left", " right")
 TONES = ("light skin tone", "dark skin tone")
 
 
 @dataclass
 class Thing:
-    """One emoji. `countable`: there can be two of it in a sentence ('two keys'). `default`: how the default data
-    set speaks of it, if it has it (fields of `Drawing`)."""
+    """One emoji.
+
+    `countable`: there can be two of it in a sentence ('two keys'). `default`: how the default data set speaks
+    of it, if it has it (fields of `Drawing`).
+    """
 
     emoji: str
     name: str
@@ -61,7 +65,7 @@ class Thing:
 
 
 def things() -> dict[str, Thing]:
-    """Slug of the CLDR name -> thing, for all emoji without skin tones and those of the lightest and darkest."""
+    """Slug of the CLDR name -> thing, for all emoji without skin tones, and with the lightest and darkest."""
     annotations = {}
     for package, folder in (("full", "annotations"), ("derived-full", "annotationsDerived")):
         path = PACKAGES / f"cldr-annotations-{package}" / folder / "en" / "annotations.json"
@@ -89,7 +93,7 @@ def things() -> dict[str, Thing]:
 
 def _countable(group: int | None, noun: str) -> bool:
     """A noun in the singular: 'grapes', 'sun with face' and 'flag: Japan' are none."""
-    plain = re.fullmatch(r"[a-z]+( [a-z]+)?", noun) is not None and noun.split()[-1] not in ("up", "down", "left", "right")
+    plain = re.fullmatch(r"[a-z]+( [a-z]+)?", noun) is not None and not noun.endswith(DIRECTIONS)
     return group in PAIRABLE and plain and not (noun.endswith("s") and not noun.endswith("ss"))
 
 
@@ -153,7 +157,8 @@ def main() -> None:
         print(f"{style}: {len(sprites)} sprites so far", flush=True)
     _save("held_out", sprites, inks)
     known = [thing for thing in slugs.values() if set(thing.sprites) - {HELD_OUT}]
-    (OUT / "things.json").write_text(json.dumps([asdict(thing) for thing in known], ensure_ascii=False, indent=0))
+    rows = [asdict(thing) for thing in known]
+    (OUT / "things.json").write_text(json.dumps(rows, ensure_ascii=False, indent=0))
     print(f"{len(known)} things, {sum(thing.countable for thing in known)} of them countable")
 
 

@@ -12,8 +12,8 @@ SAVE_SECONDS = 300
 
 
 def schedule(step: int, steps: int) -> float:
-    """Share of the learning rate: warm-up, constant, and a linear fall over the last third, so that a training
-    can be made longer afterwards (Hu et al. 2024, "MiniCPM", section 4)."""
+    """Share of the learning rate: warm-up, constant, a linear fall over the last third. So a training can be
+    made longer afterwards (Hu et al. 2024, "MiniCPM", section 4)."""
     return min(1.0, (step + 1) / 200, (steps - step) / (steps / 3))
 
 

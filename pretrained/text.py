@@ -1,8 +1,8 @@
 """What GPT-2 and the tokenizer read: captions of the world, and a dictionary for the words beyond it.
 
-Captions of one picture follow one another. What a second caption says can be foreseen from the first by whoever
-knows which drawing stands where, so the hidden states learn to ask for it; from single captions they learn
-grammar alone, and cross-attention finds no question in them.
+Captions of one picture follow one another. What a second caption says can be foreseen from the first by
+whoever knows which drawing stands where, so the hidden states learn to ask for it; from single captions they
+learn grammar alone, and cross-attention finds no question in them.
 """
 
 import random

@@ -1,12 +1,12 @@
 """Stage `clip`: a small CLIPModel, pre-trained on pictures that are composed anew for every step.
 
-    python -m pretrained.train_clip                  goes on from its checkpoint, if there is one of these settings
+    python -m pretrained.train_clip            goes on from its checkpoint, if there is one
 
 Three losses, so that the patch tokens, which a captioner reads, hold what is where:
 
 contrast   of picture and caption (Radford et al. 2021, figure 3)
 captions   of a decoder that cross-attends to `last_hidden_state` and is thrown away (CoCa: Yu et al. 2022)
-patches    which thing a patch shows, by a linear layer that is thrown away (token labelling: Jiang et al. 2021)
+patches    which thing a patch shows, by a linear layer, thrown away, too (token labelling: Jiang et al. 2021)
 
 Needs PyTorch, transformers, numpy and what the stages before wrote. On a GPU, more processes draw.
 """
@@ -32,7 +32,8 @@ from pretrained.compose import IGNORED, Composer
 from pretrained.optimizing import Checkpoint, optimizers, schedule
 from pretrained.world import World, arrays
 
-DATA, OUT, CHECKPOINT = Path("pretrained/data"), Path("pretrained/clip"), Path("pretrained/checkpoints/clip.pt")
+DATA, OUT = Path("pretrained/data"), Path("pretrained/clip")
+CHECKPOINT = Path("pretrained/checkpoints/clip.pt")
 LABELLED_PATCHES = 2048  # of a batch, at random: enough to learn from
 CAPTIONS = 2  # a picture, for the decoder; the first one for the contrast, too
 MAX_TOKENS = 32
@@ -86,21 +87,25 @@ def clip_config(settings: dict, tokenizer: PreTrainedTokenizerFast) -> CLIPConfi
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, cross-attention, feed-forward, each after a norm. All captions of a picture ask it
-    together, so its keys and values are computed once."""
+    """Causal self-attention, cross-attention, feed-forward, each after a norm.
+
+    All captions of a picture ask it together, so its keys and values are computed once.
+    """
 
     def __init__(self, width: int):
         super().__init__()
         self.heads = width // 32
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.q, self.kv, self.cross_out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.cross_out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, states: Tensor, memory: Tensor) -> Tensor:
         """[B*CAPTIONS x L x D], [B x N x D] -> [B*CAPTIONS x L x D]."""
         shape = states.shape
-        states = states + self.out(self.attend(*self.qkv(self.norms[0](states)).chunk(3, dim=-1), causal=True))
+        looked = self.attend(*self.qkv(self.norms[0](states)).chunk(3, dim=-1), causal=True)
+        states = states + self.out(looked)
         asked = self.q(self.norms[1](states)).view(len(memory), -1, shape[-1])
         states = states + self.cross_out(self.attend(asked, *self.kv(memory).chunk(2, dim=-1))).view(shape)
         return states + self.mlp(self.norms[2](states))
@@ -123,7 +128,7 @@ class Pretraining(nn.Module):
         width, text = config.vision_config.hidden_size, config.text_config
         self.clip = CLIPModel(config)
         if not torch.cuda.is_available():
-            self.clip.set_attn_implementation("eager")  # at 65 tokens a CPU's fused kernel is slower backwards
+            self.clip.set_attn_implementation("eager")  # a CPU's fused kernel is slow backwards
         self.norm = nn.LayerNorm(width)
         self.patches = nn.Linear(width, labels)
         self.words = nn.Embedding(text.vocab_size, width)
@@ -145,10 +150,8 @@ class Pretraining(nn.Module):
     def contrast(self, pooled: Tensor, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Symmetric cross-entropy; equal captions count as positives of each other."""
         text = self.clip.text_model(input_ids=input_ids, attention_mask=mask).pooler_output
-        image, text = (
-            F.normalize(projection(states), dim=-1)
-            for projection, states in ((self.clip.visual_projection, pooled), (self.clip.text_projection, text))
-        )
+        image = F.normalize(self.clip.visual_projection(pooled), dim=-1)
+        text = F.normalize(self.clip.text_projection(text), dim=-1)
         logits = self.clip.logit_scale.exp().clamp(max=100) * (text @ image.t()).float()
         same = (input_ids[:, None] == input_ids[None]).all(-1)
         targets = same / same.sum(-1, keepdim=True)
@@ -173,7 +176,7 @@ class Pretraining(nn.Module):
 def export(clip: CLIPModel, tokenizer: PreTrainedTokenizerFast, settings: dict) -> None:
     """`save_pretrained`, in float16."""
     size = settings["image_size"]
-    clip.save_pretrained(OUT, state_dict={k: v.half() for k, v in clip.state_dict().items() if v.is_floating_point()})
+    clip.save_pretrained(OUT, state_dict={name: value.half() for name, value in clip.state_dict().items()})
     config = json.loads((OUT / "config.json").read_text())
     (OUT / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
     processor = {
@@ -199,9 +202,8 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     optimizer = optimizers(model, settings, outer=("embedding", "words", "places", "patches"))
     checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
     first = step = checkpoint.load(device)
-    composer = Composer(
-        DATA / "sprites.npz", settings["image_size"], settings["patch_size"], len(world.things), device, seed + step
-    )
+    size, patch = settings["image_size"], settings["patch_size"]
+    composer = Composer(DATA / "sprites.npz", size, patch, len(world.things), device, seed + step)
     workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
     batches = iter(DataLoader(Batches(settings, seed, step), batch_size=None, **workers))
     begin = told = time.monotonic()
@@ -231,8 +233,10 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that time, with an export")
-    parser.add_argument("--init", action="store_true", help="without a checkpoint: from the weights in pretrained/clip")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that time and export")
+    parser.add_argument(
+        "--init", action="store_true", help="without a checkpoint: begin with the weights that are there"
+    )
     options = parser.parse_args()
     params = yaml.safe_load(Path("pretrained/params.yaml").read_text())
     train(params["clip"], params["seed"], options.minutes, options.init)

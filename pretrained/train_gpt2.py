@@ -1,6 +1,6 @@
-"""Stage `gpt2`: a small GPT2LMHeadModel that knows the words and sentences of the world (Radford et al. 2019).
+"""Stage `gpt2`: a small GPT2LMHeadModel that knows the sentences of the world (Radford et al. 2019).
 
-    python -m pretrained.train_gpt2                  goes on from its checkpoint, if there is one
+    python -m pretrained.train_gpt2            goes on from its checkpoint, if there is one
 
 Needs PyTorch, transformers, numpy and what the stages before wrote.
 """
@@ -28,7 +28,7 @@ CHUNK = 2000  # documents that are tokenised at once
 
 
 class Blocks(IterableDataset):
-    """Endless batches [b x positions] of documents one after the other: `<eot> caption <eot> caption <eot> ...`."""
+    """Endless batches [b x positions] of documents in a row: `caption <eot> caption <eot> ...`."""
 
     def __init__(self, settings: dict, seed: int, start: int = 0):
         self.settings, self.seed, self.start = settings, seed, start
@@ -43,7 +43,8 @@ class Blocks(IterableDataset):
         ids: list[int] = []
         while True:
             while len(ids) < size:
-                texts = ["".join(f" {text} {tokenizer.eos_token}" for text in next(source)) for _ in range(CHUNK)]
+                chunk = [text for _ in range(CHUNK) for text in next(source)]
+                texts = [f" {text} {tokenizer.eos_token}" for text in chunk]
                 ids += [token for row in tokenizer(texts)["input_ids"] for token in row]
             yield torch.tensor(ids[:size]).view(self.settings["batch_size"], -1)
             ids = ids[size:]
@@ -106,8 +107,10 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that time, with an export")
-    parser.add_argument("--init", action="store_true", help="without a checkpoint: from the weights in pretrained/gpt2")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that time and export")
+    parser.add_argument(
+        "--init", action="store_true", help="without a checkpoint: begin with the weights that are there"
+    )
     options = parser.parse_args()
     params = yaml.safe_load(Path("pretrained/params.yaml").read_text())
     train(params["gpt2"], params["seed"], options.minutes, options.init)

@@ -1,8 +1,8 @@
 """The world that the towers know: scenes composed anew for every step, with what people would say of them.
 
 Three kinds, drawn at random: scenes of the default data set's grammar with its own drawings, in every
-combination (what is held out there is held out from the *bridge*); the same with anything countable; and single
-things, large, as icons, stickers and cut-outs are, under their CLDR names, keywords and plain sentences.
+combination (what is held out there is held out from the *bridge*); the same with anything countable; and
+single things, large, as icons, stickers and cut-outs are, under their CLDR names, keywords and sentences.
 
 Needs Python, numpy and what `pretrained.catalogue` wrote: it also runs on a GPU machine without our packages.
 """
@@ -76,7 +76,8 @@ class World:
         self.countable = [i for i, thing in enumerate(self.things) if thing["countable"] and self._styles(i)]
         self.any = [i for i in range(len(self.things)) if self._styles(i)]
         # What is toned differs little from the plain: seen a quarter as often.
-        self.weights = np.cumsum([0.25 if "skin tone" in self.things[i]["name"] else 1.0 for i in self.any]).tolist()
+        weights = [0.25 if "skin tone" in self.things[i]["name"] else 1.0 for i in self.any]
+        self.weights = np.cumsum(weights).tolist()
 
     def _styles(self, thing: int) -> list[str]:
         return [style for style in self.things[thing]["sprites"] if style != "noto"]
@@ -106,7 +107,9 @@ class World:
             placed.append(self._place(rng, sprite, thing, x, y, side, loose=wide))
         return Picture(placed, ground, references(scene, rng, 4))
 
-    def _drawings(self, rng: random.Random, number: int, wide: bool, style: str | None) -> list[tuple[Drawing, int, int]]:
+    def _drawings(
+        self, rng: random.Random, number: int, wide: bool, style: str | None
+    ) -> list[tuple[Drawing, int, int]]:
         """(drawing, thing, sprite), of different names."""
         found: dict[str, tuple[Drawing, int, int]] = {}
         while len(found) < number:
@@ -117,7 +120,7 @@ class World:
             else:
                 drawing, thing = rng.choice(self.default)
             own = style if style in self.things[thing]["sprites"] else rng.choice(self._styles(thing))
-            if own != "openmoji" and drawing.colour and not drawing.colour_in_name:  # others paint differently
+            if own != "openmoji" and not drawing.colour_in_name:  # other artists take other colours
                 drawing = Drawing(drawing.emoji, "", drawing.noun, drawing.plural_noun, None, False)
             found[drawing.name] = (drawing, thing, rng.choice(self.things[thing]["sprites"][own]))
         return list(found.values())
@@ -125,13 +128,14 @@ class World:
     def _place(
         self, rng: random.Random, sprite: int, thing: int, x: float, y: float, side: float, loose: bool
     ) -> Placed:
-        """As `components.data.scenes.draw` does, and a little looser; `side` becomes that of the longer side."""
+        """As `components.data.scenes.draw`, a little looser; `side` becomes that of the longer side."""
         width, height = self.inks[sprite]
         longer = side * min((max(width, height) / min(width, height)) ** 0.5, 1.2)
         slack = 0.06 if loose else 0.045
         half = longer / 2
         x, y = (min(max(c + rng.uniform(-slack, slack), half), 1 - half) for c in (x, y))
-        return Placed(sprite, thing, x, y, longer * rng.uniform(0.88, 1.1), rng.uniform(-0.2, 0.2) if loose else 0.0)
+        turn = rng.uniform(-0.2, 0.2) if loose else 0.0
+        return Placed(sprite, thing, x, y, longer * rng.uniform(0.88, 1.1), turn)
 
     def single(self, rng: random.Random) -> Picture:
         """One large thing; half of them on white."""
@@ -154,13 +158,14 @@ class World:
         if dice < 0.65 and len(thing["keywords"]) > 1:
             kept = rng.sample(thing["keywords"], min(rng.randint(2, 6), len(thing["keywords"])))
             return ", ".join(sorted(kept, key=thing["keywords"].index))
-        a = with_article(thing["noun"]) if thing["noun"][0].islower() and ":" not in thing["noun"] else thing["noun"]
-        a = a if not thing["noun"].endswith("s") or thing["countable"] else thing["noun"]
-        return rng.choice(SINGLE).format(a=a, A=a[0].upper() + a[1:], noun=thing["noun"], ground=with_article(ground.phrase))
+        noun = thing["noun"]
+        name = noun[0].isupper() or ":" in noun or (noun.endswith("s") and not thing["countable"])
+        a, on = noun if name else with_article(noun), with_article(ground.phrase)
+        return rng.choice(SINGLE).format(a=a, A=a[0].upper() + a[1:], noun=noun, ground=on)
 
 
 def arrays(pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
-    """The pictures as arrays for `compose`: [B x MAX_SPRITES] a sprite (-1: none), [B] a ground (-1: white)."""
+    """The pictures for `compose`: [B x MAX_SPRITES] by sprite (-1: none), [B] their grounds (-1: white)."""
     shape = (len(pictures), MAX_SPRITES)
     out = {"sprite": np.full(shape, -1), "thing": np.full(shape, -1)}
     out |= {name: np.zeros(shape, np.float32) for name in ("x", "y", "side", "turn")}

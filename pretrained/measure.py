@@ -1,0 +1,183 @@
+"""Stage `measure`: what the towers can do, on pictures that they have not seen.
+
+    python -m pretrained.measure               writes pretrained/metrics.json
+
+scenes    fresh scenes of the default data set's kind, drawn by `components.data.scenes`
+style     single drawings of a style that no training picture has, among all things that have one
+
+Retrieval of the caption by the picture; linear probes, fitted on frozen features, of what stands there, how
+many and where; perplexity of GPT-2 on fresh captions, of the default grammar and of all kinds.
+"""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel, PreTrainedTokenizerBase
+
+from pretrained.compose import Composer
+from pretrained.world import MAX_SPRITES, World, arrays
+
+DATA, OUT = Path("pretrained/data"), Path("pretrained/metrics.json")
+FITTED, TESTED = 6000, 1500
+SIDES = ("left", "right", "top", "bottom")
+
+
+def tensors(world: World, composer: Composer, count: int, rng: random.Random) -> tuple[Tensor, list]:
+    """`count` scenes: pixels, and the pictures they were made from."""
+    pictures = [world.scene(rng, wide=False) for _ in range(count)]
+    pixels = [composer(arrays(pictures[i : i + 256]), augment=False)[0] for i in range(0, count, 256)]
+    return torch.cat(pixels), pictures
+
+
+@torch.inference_mode()
+def encode(clip: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Patch tokens' mean and maximum [n x 2D], unit embeddings [n x P]."""
+    hidden, embeds = [], []
+    for part in pixels.split(256):
+        out = clip.vision_model(part)
+        patches = out.last_hidden_state[:, 1:]
+        hidden.append(torch.cat((patches.mean(1), patches.amax(1)), dim=-1))
+        embeds.append(F.normalize(clip.visual_projection(out.pooler_output), dim=-1))
+    return torch.cat(hidden), torch.cat(embeds)
+
+
+@torch.inference_mode()
+def embed_texts(clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Tensor:
+    """Unit embeddings [n x P]."""
+    parts = []
+    for i in range(0, len(texts), 256):
+        tokens = tokenizer(texts[i : i + 256], padding=True, truncation=True, return_tensors="pt")
+        out = clip.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        parts.append(F.normalize(clip.text_projection(out.pooler_output), dim=-1))
+    return torch.cat(parts)
+
+
+def retrieval(images: Tensor, texts: Tensor, said: list[str]) -> dict[str, float]:
+    """Share of pictures whose caption is the closest, or among the five closest."""
+    order = (images @ texts.t()).topk(min(5, len(said)), dim=-1).indices.tolist()
+    hits = [[said[j] == text for j in row] for row, text in zip(order, said, strict=True)]
+    return {
+        "R@1": float(np.mean([row[0] for row in hits])),
+        "R@5": float(np.mean([any(row) for row in hits])),
+    }
+
+
+def probe(features: Tensor, targets: Tensor, loss: Callable, right: Callable) -> float:
+    """Accuracy of a linear layer on standardised features, fitted on the first FITTED rows, on the others."""
+    features = (features - features[:FITTED].mean(0)) / features[:FITTED].std(0).clamp(min=1e-6)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(
+        features.shape[1], int(targets.max()) + 1 if targets.ndim == 1 else targets.shape[1]
+    )
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=3e-3, weight_decay=0.01)
+    for _ in range(60):
+        for rows in torch.randperm(FITTED).split(500):
+            optimizer.zero_grad()
+            loss(layer(features[rows]), targets[rows]).backward()
+            optimizer.step()
+    with torch.inference_mode():
+        return float(right(layer(features[FITTED:]), targets[FITTED:]).float().mean())
+
+
+def probes(features: Tensor, pictures: list) -> dict[str, float]:
+    """Which things stand there (all of them right), how many drawings, and where the first one stands."""
+    known = sorted({placed.thing for picture in pictures for placed in picture.placed})
+    which = torch.zeros(len(pictures), len(known))
+    for row, picture in enumerate(pictures):
+        for placed in picture.placed:
+            which[row, known.index(placed.thing)] = 1
+    number = torch.tensor([len(picture.placed) for picture in pictures])
+    where = torch.tensor([_side(picture.placed[0].x, picture.placed[0].y) for picture in pictures])
+    accuracy = lambda scores, targets: scores.argmax(-1) == targets  # noqa: E731
+    return {
+        "what": probe(
+            features,
+            which,
+            F.binary_cross_entropy_with_logits,
+            lambda scores, targets: ((scores > 0) == targets.bool()).all(-1),
+        ),
+        "how many": probe(features, number, F.cross_entropy, accuracy),
+        "where": probe(features, where, F.cross_entropy, accuracy),
+    }
+
+
+def _side(x: float, y: float) -> int:
+    """Index of SIDES, the middle after them."""
+    dx, dy = x - 0.5, y - 0.5
+    if max(abs(dx), abs(dy)) < 0.12:
+        return len(SIDES)
+    return int(dx > 0) if abs(dx) >= abs(dy) else 2 + int(dy > 0)
+
+
+@torch.inference_mode()
+def perplexity(gpt2: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> float:
+    """A token of `BOS + " " + caption + " " + EOS` given BOS."""
+    total = count = 0.0
+    for i in range(0, len(captions), 128):
+        texts = [f"{tokenizer.bos_token} {text} {tokenizer.eos_token}" for text in captions[i : i + 128]]
+        rows = [torch.tensor(ids) for ids in tokenizer(texts)["input_ids"]]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)
+        logits = gpt2(ids.clamp(min=0)).logits[:, :-1]
+        total += float(F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum"))
+        count += int((ids[:, 1:] >= 0).sum())
+    return float(np.exp(total / count))
+
+
+def held_out_style(world: World, clip: CLIPModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+    """Names by drawings of the style that was held out, each among all of their names."""
+    composer = Composer(
+        DATA / "held_out.npz", clip.config.vision_config.image_size, 8, len(world.things), "cpu"
+    )
+    rows = [(t, thing) for t, thing in enumerate(world.things) if "noto" in thing["sprites"]]
+    rows = [(t, thing) for t, thing in rows if "skin tone" not in thing["name"]]
+    batch = {"sprite": np.full((len(rows), MAX_SPRITES), -1), "thing": np.full((len(rows), MAX_SPRITES), -1)}
+    batch |= {name: np.zeros((len(rows), MAX_SPRITES), np.float32) for name in ("x", "y", "side", "turn")}
+    batch["ground"] = np.full(len(rows), -1)
+    for row, (t, thing) in enumerate(rows):
+        batch["sprite"][row, 0], batch["thing"][row, 0] = thing["sprites"]["noto"][0], t
+        batch["x"][row, 0] = batch["y"][row, 0] = 0.5
+        batch["side"][row, 0] = 0.95
+    parts = [{k: v[i : i + 256] for k, v in batch.items()} for i in range(0, len(rows), 256)]
+    pixels = torch.cat([composer(part, augment=False)[0] for part in parts])
+    names = [thing["name"] for _, thing in rows]
+    return retrieval(encode(clip, pixels)[1], embed_texts(clip, tokenizer, names), names) | {
+        "things": len(rows)
+    }
+
+
+def main() -> None:
+    """Measure both towers."""
+    rng, world = random.Random("measure"), World(DATA)
+    clip = CLIPModel.from_pretrained("pretrained/clip", dtype=torch.float32).eval()
+    gpt2 = GPT2LMHeadModel.from_pretrained("pretrained/gpt2", dtype=torch.float32).eval()
+    vision = clip.config.vision_config
+    composer = Composer(
+        DATA / "sprites.npz", vision.image_size, vision.patch_size, len(world.things), "cpu", 1
+    )
+    pixels, pictures = tensors(world, composer, FITTED + TESTED, rng)
+    features, embeds = encode(clip, pixels)
+    tokenizer = AutoTokenizer.from_pretrained("pretrained/clip")
+    said = [picture.captions[0] for picture in pictures[FITTED:][:700]]
+    words = AutoTokenizer.from_pretrained("pretrained/gpt2")
+    every = [rng.choice(world.picture(rng).captions) for _ in range(2000)]
+    metrics = {
+        "retrieval": retrieval(embeds[FITTED:][:700], embed_texts(clip, tokenizer, said), said),
+        "probes": probes(features, pictures),
+        "style held out": held_out_style(world, clip, tokenizer),
+        "perplexity": {
+            "scenes": perplexity(gpt2, words, [picture.captions[0] for picture in pictures[:2000]]),
+            "all kinds": perplexity(gpt2, words, every),
+        },
+    }
+    OUT.write_text(json.dumps(metrics, indent=2) + "\n")
+    print(json.dumps(metrics, indent=2))
+
+
+if __name__ == "__main__":
+    main()
