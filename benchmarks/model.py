@@ -2,7 +2,7 @@
 
     python -m benchmarks.model                 # both, in ratios; a few minutes
     python -m benchmarks.model --profile       # and where a training step of ours spends its time
-    python -m benchmarks.model --only train    # or decode
+    python -m benchmarks.model --only train    # or decode, or gpu
 
 Weights are random, made from the configurations: nothing is downloaded. Every measurement runs in a process
 of its own, so that its peak memory is its own. On a GPU: tokens a second and MFU of the training step in
@@ -198,10 +198,16 @@ def profile_step() -> None:
 
 
 def measure_gpu(batch: int = 256) -> None:
-    """Tokens a second and model FLOP utilisation of the training step in bfloat16."""
-    step = training_step(build(), bf16=True, device="cuda", batch=batch)
+    """Tokens a second and model FLOP utilisation of the training step in bfloat16, eager and compiled."""
     with FlopCounterMode(display=False) as counter:
-        step()
+        training_step(build(), bf16=True, device="cuda", batch=batch)()
+    for compiled in (False, True):
+        _measure_gpu(batch, compiled, counter.get_total_flops())
+
+
+def _measure_gpu(batch: int, compiled: bool, flops: int) -> None:
+    torch.cuda.reset_peak_memory_stats()
+    step = training_step(build(), bf16=True, compiled=compiled, device="cuda", batch=batch)
 
     def synchronous() -> None:
         step()
@@ -209,10 +215,13 @@ def measure_gpu(batch: int = 256) -> None:
 
     seconds, card = fastest(synchronous, 20), torch.cuda.get_device_name()
     peak = next((flops for name, flops in PEAK.items() if name in card), None)
-    rate = counter.get_total_flops() / seconds
+    rate = flops / seconds
     utilisation = f"{rate / peak:.1%} MFU" if peak else "MFU unknown for this card"
     memory = torch.cuda.max_memory_allocated() / 2**30
-    print(f"\n{card}, batch {batch}, bfloat16: {batch * (CAPTION + 2) / seconds:,.0f} tokens a second, ")
+    how = "compiled" if compiled else "eager"
+    print(
+        f"\n{card}, batch {batch}, bfloat16, {how}: {batch * (CAPTION + 2) / seconds:,.0f} tokens a second, "
+    )
     print(f"{utilisation}, {rate / 1e12:.0f} TFLOP/s, {memory:.1f} GB at most")
 
 
@@ -221,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=("train", "decode"))
+    parser.add_argument("--only", choices=("train", "decode", "gpu"))
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     print(
@@ -233,13 +242,13 @@ def main() -> None:
             }
         )
     )
-    if options.only != "decode":
+    if options.only in (None, "train"):
         compare_training()
-    if options.only != "train":
+    if options.only in (None, "decode"):
         compare_decoding()
     if options.profile:
         profile_step()
-    if torch.cuda.is_available():
+    if options.only in (None, "gpu") and torch.cuda.is_available():
         measure_gpu()
 
 

@@ -1,20 +1,36 @@
-"""What both pre-trainings share: optimizer, schedule, checkpoint."""
+"""What both pre-trainings share: schedule, optimizer, checkpoint, command line."""
 
+import argparse
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import yaml
 from torch import nn
 
 SAVE_SECONDS = 300
+WARMUP = 200  # steps
 
 
-def schedule(step: int, steps: int) -> float:
-    """Share of the learning rate: warm-up, constant, a linear fall over the last third. So a training can be
-    made longer afterwards (Hu et al. 2024, "MiniCPM", section 4)."""
-    return min(1.0, (step + 1) / 200, (steps - step) / (steps / 3))
+class Schedule:
+    """Share of the learning rate: warm-up, constant, a linear fall over the last third.
+
+    So a training can be made longer afterwards (Hu et al. 2024, "MiniCPM", section 4). It ends at `steps` or
+    after `minutes`, whichever is nearer.
+    """
+
+    def __init__(self, steps: int, minutes: float):
+        self.steps, self.seconds, self.begin = steps, 60 * minutes, time.monotonic()
+
+    def done(self, step: int) -> float:
+        """How much of the training lies behind, 0 to 1."""
+        return max(step / self.steps, (time.monotonic() - self.begin) / self.seconds)
+
+    def __call__(self, step: int) -> float:
+        """The share at `step`."""
+        return min(1.0, (step + 1) / WARMUP, max(0.0, 3 * (1 - self.done(step))))
 
 
 class MuonAdam:
@@ -87,3 +103,19 @@ class Checkpoint:
         torch.save(state, self.path.with_suffix(".part"))
         self.path.with_suffix(".part").replace(self.path)
         self.saved = time.monotonic()
+
+
+def command_line(what: str, params: Path) -> tuple[dict, dict]:
+    """The settings of the tower `what` in `params`, and what else its `train` takes, from the command line."""
+    parser = argparse.ArgumentParser(description=f"Pre-train the tower {what}.")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="be done by then")
+    parser.add_argument("--steps", type=int, help="default: params.yaml")
+    parser.add_argument("--batch-size", type=int, help="default: params.yaml")
+    parser.add_argument(
+        "--init", action="store_true", help="without a checkpoint: begin with the weights that are there"
+    )
+    options = parser.parse_args()
+    values = yaml.safe_load(params.read_text())
+    given = {name: value for name in ("steps", "batch_size") if (value := getattr(options, name))}
+    arguments = {"seed": values["seed"], "minutes": options.minutes, "init": options.init}
+    return values[what] | given, arguments

@@ -11,9 +11,7 @@ patches    which thing a patch shows, by a linear layer, thrown away, too (token
 Needs PyTorch, transformers, numpy and what the stages before wrote. On a GPU, more processes draw.
 """
 
-import argparse
 import json
-import math
 import random
 import time
 from collections.abc import Iterator
@@ -21,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -29,7 +26,7 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from components.data.grounds import GROUNDS
 from pretrained.compose import IGNORED, Composer
-from pretrained.optimizing import Checkpoint, optimizers, schedule
+from pretrained.optimizing import Checkpoint, Schedule, command_line, optimizers
 from pretrained.world import World, arrays
 
 DATA, OUT = Path("pretrained/data"), Path("pretrained/clip")
@@ -206,9 +203,9 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     composer = Composer(DATA / "sprites.npz", size, patch, len(world.things), device, seed + step)
     workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
     batches = iter(DataLoader(Batches(settings, seed, step), batch_size=None, **workers))
-    begin = told = time.monotonic()
+    schedule, told = Schedule(settings["steps"], minutes), time.monotonic()
     sums: dict[str, float] = {}
-    while step < settings["steps"] and time.monotonic() - begin < 60 * minutes:
+    while schedule.done(step) < 1:
         batch = next(batches)
         text = [torch.as_tensor(batch.pop(name)).to(device) for name in ("input_ids", "attention_mask")]
         pixels, patch_labels = composer({k: np.asarray(v) for k, v in batch.items()})
@@ -216,7 +213,7 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             losses = model(pixels, patch_labels, *text)
             loss = losses["contrast"] + 2 * losses["captions"] + 0.5 * losses["patches"]
         loss.backward()
-        optimizer.step(model, settings["learning_rate"] * schedule(step, settings["steps"]))
+        optimizer.step(model, settings["learning_rate"] * schedule(step))
         step += 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
@@ -232,14 +229,8 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that time and export")
-    parser.add_argument(
-        "--init", action="store_true", help="without a checkpoint: begin with the weights that are there"
-    )
-    options = parser.parse_args()
-    params = yaml.safe_load(Path("pretrained/params.yaml").read_text())
-    train(params["clip"], params["seed"], options.minutes, options.init)
+    settings, arguments = command_line("clip", Path("pretrained/params.yaml"))
+    train(settings, **arguments)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,18 @@
 Needs PyTorch, transformers, numpy and what the stages before wrote.
 """
 
-import argparse
 import json
-import math
 import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from pretrained.optimizing import Checkpoint, optimizers, schedule
+from pretrained.optimizing import Checkpoint, Schedule, command_line, optimizers
 from pretrained.text import DICTIONARY, documents
 from pretrained.world import World
 
@@ -82,15 +79,15 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     first = step = checkpoint.load(device)
     workers = {"num_workers": 8, "prefetch_factor": 8} if device == "cuda" else {}
     batches = iter(DataLoader(Blocks(settings, seed, step), batch_size=None, **workers))
-    begin = told = time.monotonic()
+    schedule, told = Schedule(settings["steps"], minutes), time.monotonic()
     total = 0.0
-    while step < settings["steps"] and time.monotonic() - begin < 60 * minutes:
+    while schedule.done(step) < 1:
         ids = next(batches).to(device)
         with torch.autocast(device, torch.bfloat16):
             logits = model(ids[:, :-1]).logits
         loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
-        optimizer.step(model, settings["learning_rate"] * schedule(step, settings["steps"]))
+        optimizer.step(model, settings["learning_rate"] * schedule(step))
         step += 1
         total += float(loss.detach())
         if step % 100 == 0:
@@ -106,14 +103,8 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that time and export")
-    parser.add_argument(
-        "--init", action="store_true", help="without a checkpoint: begin with the weights that are there"
-    )
-    options = parser.parse_args()
-    params = yaml.safe_load(Path("pretrained/params.yaml").read_text())
-    train(params["gpt2"], params["seed"], options.minutes, options.init)
+    settings, arguments = command_line("gpt2", Path("pretrained/params.yaml"))
+    train(settings, **arguments)
 
 
 if __name__ == "__main__":
