@@ -102,7 +102,7 @@ def test_clips_go_through_every_stage(project):
     from flows.train_caption import train_caption
 
     with prefect_test_harness(server_startup_timeout=300):
-        state = train_caption(return_state=True)
+        state = train_caption.flow(return_state=True)
         assert state.is_completed(), state.message
         assert pd.read_parquet("data/prepared/images.parquet")["num_frames"].max() == 3
         assert (
@@ -112,7 +112,7 @@ def test_clips_go_through_every_stage(project):
         # Loaded back in a fresh process, the model gave the captions that were scored, from all frames.
         (version,) = json.loads(Path("reports/registry.json").read_text()).values()
         assert "reloaded" not in version["reason"] and "does not load" not in version["reason"], version
-        state = caption(
+        state = caption.flow(
             ["raw/clips/7.mp4"], model="models/mlp", num_frames=3, out="x.jsonl", return_state=True
         )
         assert state.is_completed(), state.message

@@ -67,7 +67,7 @@ def test_a_corrupt_picture(project, tables, pretrained):
     (project / "pretrained").symlink_to(pretrained)
     prepared = project / "data" / "prepared"
     shutil.copytree(tables.folder, prepared)
-    victim = prepared / "images" / tables.images["file_name"].iloc[5]
+    victim = prepared / "images" / tables.split("val").images["file_name"][0]
     victim.write_bytes(victim.read_bytes()[:60])
     assert_told(run(project, "flows.towers"), victim.name, "Restore it")
     assert not (project / "data" / "towers").exists()
@@ -109,7 +109,7 @@ def test_a_full_disk_and_a_users_mistake_end_a_flow_as_a_failed_state():
         mistaken()
 
     with prefect_test_harness(server_startup_timeout=120):
-        state = full(return_state=True)
+        state = full.flow(return_state=True)
         assert state.is_failed() and "models/mlp/model.safetensors" in state.message
-        state = parent(return_state=True)
+        state = parent.flow(return_state=True)
         assert state.is_failed() and state.message == "captions.csv: row 3: no caption."

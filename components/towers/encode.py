@@ -29,7 +29,7 @@ def encoder_id(clip_folder: str | Path, feature_layer: int) -> str:
 
 
 def load_clip(folder: str | Path) -> PreTrainedModel:
-    """The CLIP or SigLIP in a tower folder, in eval mode and float32, even if it is stored in half of that."""
+    """The CLIP or SigLIP in a tower folder, in eval mode and float32, even if stored in half of that."""
     return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
 
 
