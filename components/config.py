@@ -2,7 +2,7 @@
 
 Every key of params.yaml stands here once, with its type, its bounds and what it means; unknown keys are
 refused by name.
-The top-level keys are the stages, plus `seed`, `profile` and `variants`.
+The top-level keys are the stages, plus `seed` and `variants`.
 """
 
 from pathlib import Path
@@ -64,49 +64,16 @@ class DataParams(Section):
         return {"annotations": paths(self.annotations), "images": paths(self.images)}
 
 
-class HubTowers(Section):
-    """Profile `hub`: names on the Hugging Face hub, or local folders."""
+class TowerParams(Section):
+    """Stage `towers`: two pre-trained models, each a folder or a name on the Hugging Face hub.
 
-    clip: str = "openai/clip-vit-base-patch32"
-    gpt2: str = "gpt2"
-
-
-class OfflineTowers(Section):
-    """Profile `offline`: small towers, pre-trained on the training split. Both are `width` wide, as 768 and
-    768 in the originals.
+    At full size: openai/clip-vit-base-patch32 and gpt2.
     """
 
-    vocab_size: Annotated[int, Field(ge=300)] = 1024
-    width: Annotated[int, Field(ge=32, multiple_of=32)] = 128
-    image_size: Positive = 64
-    patch_size: Positive = 8
-    vision_layers: Positive = 4
-    text_layers: Positive = 2
-    gpt2_layers: Positive = 4
-    positions: Positive = 128
-    clip_epochs: Annotated[float, Field(gt=0)] = 10
-    clip_batch_size: Annotated[int, Field(ge=2)] = 128
-    clip_learning_rate: Rate = 1e-3
-    clip_mask_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.65
-    gpt2_epochs: Annotated[float, Field(gt=0)] = 4
-    gpt2_batch_size: Positive = 64
-    gpt2_learning_rate: Rate = 2e-3
-
-    @model_validator(mode="after")
-    def patches_fill_the_image(self) -> "OfflineTowers":
-        """A vision transformer cuts the picture into whole patches."""
-        if self.image_size % self.patch_size:
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
-            )
-        return self
-
-
-class TowerParams(Section):
-    """Stage `towers`: one block a profile."""
-
-    hub: HubTowers = HubTowers()
-    offline: OfflineTowers = OfflineTowers()
+    clip: Annotated[str, Field(min_length=1)] = "pretrained/clip"  # a CLIP or SigLIP
+    clip_revision: str | None = None  # a commit, tag or branch of the hub; null: its main branch
+    gpt2: Annotated[str, Field(min_length=1)] = "pretrained/gpt2"
+    gpt2_revision: str | None = None
 
 
 class MapperParams(Section):
@@ -217,7 +184,6 @@ class Params(Section):
     """All of params.yaml."""
 
     seed: int = 0
-    profile: Literal["offline", "hub"] = "offline"
     variants: list[Variant] = Field(default=["mlp", "transformer"], min_length=1)
     data: DataParams = DataParams()
     towers: TowerParams = TowerParams()

@@ -16,8 +16,8 @@ from PIL import Image
 
 from components.errors import UserError
 from components.files import atomic_path
-from flows.caption_batches import CLIPS, Batch, caption_batch
-from flows.parallel import Runner, make_runner, map_task
+from flows.caption_batches import CLIPS, VERSION, Batch, caption_batch
+from flows.parallel import Runner, RunnerName, map_task
 from flows.stage import main, stage
 
 CHAMPION = "models:/clip-gpt2-captioner@champion"
@@ -33,7 +33,7 @@ def caption(
     num_frames: int = 8,
     bf16: bool = False,
     torch_compile: bool = False,
-    task_runner: Runner = "threads",
+    task_runner: RunnerName = "threads",
     address: str | None = None,
     workers: int = 1,
 ) -> None:
@@ -43,21 +43,17 @@ def caption(
     Args:
         num_frames: of a clip, that the model sees
         bf16, torch_compile: see `components.model.for_inference`
-        task_runner, address, workers: see `flows.parallel.make_runner`
+        task_runner, address, workers: see `flows.parallel.Runner`
     """
-    from components.tracking.registry import pinned
-    from components.tracking.store import tracking_uri
-
     files = list(pictures(paths))
     starts = range(0, len(files), BATCH)
     batches = [Batch(n, [f.resolve() for f in files[i : i + BATCH]]) for n, i in enumerate(starts)]
     results = map_task(
-        make_runner(task_runner, address, workers),
+        Runner(task_runner, address, workers),
         caption_batch,
         batches,
         [len(batch.files) for batch in batches],
-        model=pinned(model) if model.startswith("models:/") else str(Path(model).resolve()),
-        store=tracking_uri(),
+        **located(model),
         num_frames=num_frames,
         bf16=bf16,
         torch_compile=torch_compile,
@@ -71,6 +67,16 @@ def caption(
         raise UserError(
             f"Cannot be read: {', '.join(bad[:SHOWN])}{more}. The other {len(captioned)} have their captions."
         )
+
+
+def located(model: str) -> dict[str, str | None]:
+    """A model as processes elsewhere find it: a folder, or a version and the MLflow store that has it."""
+    if not model.startswith(VERSION):
+        return {"model": str(Path(model).resolve()), "store": None}
+    from components.tracking.registry import pinned
+    from components.tracking.store import tracking_uri
+
+    return {"model": pinned(model), "store": tracking_uri()}
 
 
 def write(rows: list[dict[str, str]], out: str | None) -> None:
@@ -114,7 +120,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--bf16", action="store_true", help="twice as fast on a GPU or a CPU with AMX")
     parser.add_argument("--torch-compile", action="store_true", help="pays from some thousand pictures on")
     parser.add_argument("--out", help="write JSON lines there instead of printing them")
-    parser.add_argument("--task-runner", choices=get_args(Runner), default="threads", help="(%(default)s)")
+    parser.add_argument(
+        "--task-runner", choices=get_args(RunnerName), default="threads", help="(%(default)s)"
+    )
     parser.add_argument("--address", help="of a Dask or Ray cluster that sees this folder; default: one here")
     parser.add_argument("--workers", type=int, default=1, help="threads, or processes (%(default)s)")
     return parser.parse_args(argv)

@@ -12,6 +12,7 @@ from flows.parallel import Progress, once
 from flows.stage import piece_task
 
 CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+VERSION = "models:/"  # begins the address of a version in MLflow's registry
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def caption_batch(
     progress: Progress | None,
     *,
     model: str,
-    store: str,
+    store: str | None,
     num_frames: int,
     bf16: bool,
     torch_compile: bool,
@@ -67,9 +68,10 @@ def load_captioner(model: str):
         UserError: it is neither of these, or is not there.
     """
     from components.model import CaptionModel
-    from components.tracking import registry
 
-    if model.startswith("models:/"):
+    if model.startswith(VERSION):
+        from components.tracking import registry
+
         return registry.load_captioner(model)
     if Path(model, "config.json").exists():
         return CaptionModel.from_pretrained(model)
@@ -79,9 +81,10 @@ def load_captioner(model: str):
 
 
 @once
-def _captioner(model: str, store: str, bf16: bool, torch_compile: bool):
+def _captioner(model: str, store: str | None, bf16: bool, torch_compile: bool):
     """Once a process, not once a batch."""
     from components.model import for_inference
 
-    os.environ.setdefault("MLFLOW_TRACKING_URI", store)
+    if store:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", store)
     return for_inference(load_captioner(model), bf16, torch_compile)

@@ -7,7 +7,7 @@ from components.config import Params
 from components.data.features import Features, FeatureStore, plan_shards, seal, write_meta
 from components.data.tables import Tables, read_tables
 from flows.feature_shards import compute_shard
-from flows.parallel import make_runner, map_task
+from flows.parallel import Runner, map_task
 from flows.paths import FEATURES, PREPARED, TOWERS
 from flows.stage import main, stage
 
@@ -26,7 +26,7 @@ def features() -> None:
         return
     shards = plan_shards(FEATURES, tables.images, tower, views=settings.views)
     map_task(
-        make_runner(settings.task_runner, settings.address, settings.workers),
+        Runner(settings.task_runner, settings.address, settings.workers),
         compute_shard,
         shards,
         [sum(shard.num_frames) for shard in shards],

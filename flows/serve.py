@@ -51,15 +51,16 @@ def serve(port: int = 4200) -> None:
 def run(command: list[str]) -> int:
     """Run `command` with one server for all flows that it starts, and return its exit code.
 
-    By itself each flow brings a temporary server, which takes 6 s to come and go. Where there is a server
-    already, this project's or the user's own, that one serves.
+    Without a server stages are plain Python, and nobody can watch them. Where there is one already, this
+    project's or the user's own, that one serves.
 
     Raises:
         UserError: there is no such command.
     """
     from prefect.settings import PREFECT_API_URL  # environment or profile
 
-    if PREFECT_API_URL.value():
+    if url := PREFECT_API_URL.value():
+        os.environ["PREFECT_API_URL"] = url  # where stages look
         return attend(command)
     with server(free_port(), greet=False) as (url, _), announced(url):
         return attend(command)

@@ -11,7 +11,7 @@ from flows.stage import main, stage
 
 @stage
 def towers() -> None:
-    """Fetch the towers from the hub, or pre-train small ones on the training split, as `profile` says."""
+    """Copy the towers of params.yaml, or download them from the hub; check them, and say what they can do."""
     from components.towers.build import build_towers
 
     metrics = build_towers(Params.load(), read_tables(PREPARED), TOWERS)

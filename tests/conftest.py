@@ -13,22 +13,10 @@ from components.config import Params  # noqa: E402
 from components.data.features import FeatureStore, plan_shards, seal, write_shard  # noqa: E402
 from components.data.scenes import build_scenes  # noqa: E402
 from components.data.tables import Tables  # noqa: E402
+from tests.towers_fixtures import tiny_towers  # noqa: E402
 
 TINY = {
     "data": {"num_images": 400, "image_size": 32},
-    "towers": {
-        "offline": {
-            "width": 32,
-            "image_size": 32,
-            "vision_layers": 2,
-            "text_layers": 1,
-            "gpt2_layers": 2,
-            "vocab_size": 400,
-            "clip_epochs": 8,
-            "clip_batch_size": 32,
-            "gpt2_epochs": 6,
-        }
-    },
     "model": {
         "feature_layer": -2,
         "mapper": {"mlp_dim": 32, "depth": 1, "heads": 2, "dim_feedforward": 32},
@@ -45,13 +33,20 @@ TINY = {
     },
     "evaluate": {"num_beams": 2, "max_new_tokens": 16, "bootstrap_samples": 200},
 }
-"""params.yaml of the suite."""
+"""params.yaml of the suite; its towers, `pretrained/...`, are the fixture `pretrained`."""
 
 
 @pytest.fixture(scope="session")
-def params() -> Params:
+def pretrained() -> Path:
+    """What `pretrained/` is in the project, tiny: a folder with `clip` and `gpt2`."""
+    return tiny_towers()
+
+
+@pytest.fixture(scope="session")
+def params(pretrained: Path) -> Params:
     """The suite's parameters."""
-    return Params.model_validate(TINY)
+    towers = {name: str(pretrained / name) for name in ("clip", "gpt2")}
+    return Params.model_validate(TINY | {"towers": towers})
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +59,7 @@ def tables(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Tables:
 
 @pytest.fixture(scope="session")
 def towers(params: Params, tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Towers of width 32, pre-trained for one epoch."""
+    """What the stage `towers` makes of them."""
     from components.towers.build import build_towers
 
     folder = tmp_path_factory.mktemp("towers") / "towers"

@@ -6,7 +6,7 @@ import torch
 from transformers import CLIPImageProcessorPil
 
 from components.model import CaptionConfig, CaptionModel, CaptionProcessor
-from components.towers.tokenizer import gpt2_tokenizer, train_bpe
+from pretrained.tokenizer import gpt2_tokenizer, train_bpe
 
 CAPTIONS = [
     "a dog on a blue ground",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from tests.towers_fixtures import tiny_towers
+
 ROOT = Path(__file__).parents[1]
 COPIED = (
     "components",
@@ -24,18 +26,6 @@ COPIED = (
 TINY = {
     "variants": ["mlp"],
     "data": {"num_images": 300, "image_size": 32},
-    "towers": {
-        "offline": {
-            "width": 32,
-            "image_size": 32,
-            "vision_layers": 1,
-            "text_layers": 1,
-            "gpt2_layers": 1,
-            "vocab_size": 400,
-            "clip_epochs": 1,
-            "gpt2_epochs": 1,
-        }
-    },
     "model": {
         "mapper": {"mlp_dim": 32, "depth": 1, "heads": 2, "dim_feedforward": 32},
         "resampler": {"depth": 1, "heads": 2, "dim_head": 16, "num_latents": 4, "num_time_embeds": 2},
@@ -47,7 +37,8 @@ TINY = {
 
 
 def copy_project(folder: Path, params: dict = TINY) -> Path:
-    """Code and pipeline of the project in `folder`, installed for programs that run there (`run`)."""
+    """Code and pipeline of the project in `folder`, with tiny towers, installed for programs that run there
+    (`run`)."""
     folder.mkdir(parents=True)
     for name in COPIED:
         source, target = ROOT / name, folder / name
@@ -55,6 +46,7 @@ def copy_project(folder: Path, params: dict = TINY) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+    shutil.copytree(tiny_towers(), folder / "pretrained")
     # params.yaml keeps all its keys, as `params:` of dvc.yaml wants them.
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(merged(values, params), sort_keys=False))

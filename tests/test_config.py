@@ -31,11 +31,10 @@ def test_params_yaml_names_every_key_so_that_dvc_sees_it():
     assert keys(written) == keys(Params().model_dump(by_alias=True))
 
 
-def test_the_hub_profile_is_complete_but_for_the_offline_towers():
+def test_the_full_size_names_every_key_too():
     written = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
-    assert Params.load(ROOT / "profiles/hub.yaml").profile == "hub"
-    missing = keys(Params().model_dump(by_alias=True)) - keys(written)
-    assert all(key.startswith("towers.offline") for key in missing)
+    assert keys(written) == keys(Params().model_dump(by_alias=True))
+    assert Params.load(ROOT / "profiles/hub.yaml").towers.clip == "openai/clip-vit-base-patch32"
 
 
 def test_a_misspelt_key_is_named_with_its_neighbours(tmp_path):
@@ -50,8 +49,8 @@ def test_a_value_out_of_range_is_named_with_its_value(tmp_path):
 
 def test_all_faults_are_told_at_once(tmp_path):
     with pytest.raises(UserError) as error:
-        load_with(tmp_path, {"sed": 1, "profile": "online"})
-    assert "unknown key 'sed'" in str(error.value) and "'profile' is 'online'" in str(error.value)
+        load_with(tmp_path, {"sed": 1, "seed": "one"})
+    assert "unknown key 'sed'" in str(error.value) and "'seed' is 'one'" in str(error.value)
 
 
 def test_an_unknown_variant_is_refused(tmp_path):
@@ -60,8 +59,8 @@ def test_an_unknown_variant_is_refused(tmp_path):
 
 
 def test_clashing_options_are_named_together(tmp_path):
-    with pytest.raises(UserError, match="image_size 60 is not a multiple of patch_size 8"):
-        load_with(tmp_path, {"towers": {"offline": {"image_size": 60}}})
+    with pytest.raises(UserError, match="batch_size 32 is no multiple of num_processes 3"):
+        load_with(tmp_path, {"train": {"batch_size": 32, "num_processes": 3}})
 
 
 @pytest.mark.parametrize("text", ["{", "- a list"])

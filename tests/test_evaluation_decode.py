@@ -8,7 +8,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from components.evaluation.clip_score import clip_scores
 from components.evaluation.decode import decode, likelihood
 from components.evaluation.metrics import METRICS
-from components.towers.tokenizer import clip_tokenizer, train_bpe
+from pretrained.tokenizer import clip_tokenizer, train_bpe
 from tests.evaluation_fixtures import CAPTIONS, IMAGES, small_captioner
 
 

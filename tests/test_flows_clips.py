@@ -66,9 +66,10 @@ def test_a_clip_is_shown_by_four_of_its_frames():
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch, pretrained):
     """64 clips of two to five frames in which a square moves; the current folder."""
     enter_project(tmp_path / "project", monkeypatch)
+    Path("pretrained").symlink_to(pretrained)
     Path("raw/clips").mkdir(parents=True)
     rows = []
     for number, (colour, way, size) in enumerate(itertools.product(COLOURS, WAYS, SIZES)):
@@ -84,11 +85,9 @@ def project(tmp_path, monkeypatch):
         rows.append({"video": f"{number}.mp4", "captions": json.dumps(texts)})
     pd.DataFrame(rows).to_csv("raw/clips.csv", index=False)
     data = {"source": "video", "annotations": "clips.csv", "images": "clips", "num_frames": 3}
-    towers = TINY["towers"]["offline"] | {"clip_epochs": 1, "gpt2_epochs": 1, "vocab_size": 300}
     resampler = TINY["model"]["resampler"] | {"num_time_embeds": 3}
     params = TINY | {
         "data": data | {"val_share": 0.2, "test_share": 0.2},
-        "towers": {"offline": towers},
         "model": TINY["model"] | {"resampler": resampler},
         "train": TINY["train"] | {"epochs": 2, "validations": 1},
         "variants": ["mlp"],
@@ -103,7 +102,7 @@ def test_clips_go_through_every_stage(project):
     from flows.train_caption import train_caption
 
     with prefect_test_harness(server_startup_timeout=300):
-        state = train_caption(return_state=True)
+        state = train_caption.flow(return_state=True)
         assert state.is_completed(), state.message
         assert pd.read_parquet("data/prepared/images.parquet")["num_frames"].max() == 3
         assert (
@@ -113,7 +112,7 @@ def test_clips_go_through_every_stage(project):
         # Loaded back in a fresh process, the model gave the captions that were scored, from all frames.
         (version,) = json.loads(Path("reports/registry.json").read_text()).values()
         assert "reloaded" not in version["reason"] and "does not load" not in version["reason"], version
-        state = caption(
+        state = caption.flow(
             ["raw/clips/7.mp4"], model="models/mlp", num_frames=3, out="x.jsonl", return_state=True
         )
         assert state.is_completed(), state.message

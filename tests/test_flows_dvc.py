@@ -37,6 +37,9 @@ def finished(tmp_path_factory) -> Path:
     for folder in (
         "data/prepared",
         "data/towers/clip",
+        "data/towers/gpt2",
+        "pretrained/clip",
+        "pretrained/gpt2",
         "data/features",
         "models",
         "results",

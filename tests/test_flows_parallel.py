@@ -17,7 +17,9 @@ from components.errors import UserError
 from components.model import CaptionModel, CaptionProcessor
 from flows import caption as captions
 from flows import features as stage
-from flows.parallel import make_runner, map_task
+from flows.caption_batches import Batch
+from flows.parallel import Runner, map_task
+from flows.prefect_tasks import make_runner
 from flows.stage import piece_task
 from flows.stage import stage as as_stage
 from tests.conftest import TINY
@@ -50,7 +52,7 @@ def compute(project, monkeypatch):
 
     def run(**settings) -> dict[str, bytes]:
         Path("params.yaml").write_text(yaml.safe_dump(TINY | {"features": settings}))
-        state = stage.features(return_state=True)
+        state = stage.features.flow(return_state=True)
         assert state.is_completed(), state.message
         return {path.name: path.read_bytes() for path in Path("data/features").iterdir()}
 
@@ -87,8 +89,8 @@ def test_captions_stand_in_the_order_of_the_pictures_on_every_runner(runner, mod
     folder = str(tables.folder / "images")
     names = sorted(Path(folder).iterdir())[:20]
     files = [str(name) for name in reversed(names)]
-    assert captions.caption(files, model=model, out="one.jsonl", return_state=True).is_completed()
-    state = captions.caption(
+    assert captions.caption.flow(files, model=model, out="one.jsonl", return_state=True).is_completed()
+    state = captions.caption.flow(
         files, model=model, out="two.jsonl", task_runner=runner, workers=2, return_state=True
     )
     assert state.is_completed(), state.message
@@ -103,7 +105,7 @@ def test_pictures_that_cannot_be_read_are_named_and_cost_no_other_its_caption(mo
     for name in ("a.png", "c.JPG", ".hidden.png"):
         Image.new("RGB", (40, 30), "red").save(Path("photos", name))
     Path("photos/b.jpg").write_bytes(b"\xff\xd8 no picture")
-    state = captions.caption(["photos"], model=model, out="out.jsonl", return_state=True)
+    state = captions.caption.flow(["photos"], model=model, out="out.jsonl", return_state=True)
     assert state.is_failed() and "photos/b.jpg (not a picture of a known format)" in state.message
     rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == ["photos/a.png", "photos/c.JPG"]
@@ -134,12 +136,13 @@ def test_a_damaged_picture_ends_the_stage_with_its_name_and_keeps_finished_shard
     assert Path("data/features/shard-00000.npy").stat().st_mtime_ns == written
 
 
-def test_when_one_piece_fails_others_stop_at_their_next_report(server):
+@pytest.mark.parametrize("in_prefect", [False, True])
+def test_when_one_piece_fails_others_stop_at_their_next_report(in_prefect, server):
     failed, reached = threading.Event(), []
 
     @piece_task
     def work(piece, progress):
-        if piece == 0:
+        if piece.number == 0:
             failed.set()
             raise UserError("piece 0 is broken.")
         failed.wait(60)
@@ -148,14 +151,13 @@ def test_when_one_piece_fails_others_stop_at_their_next_report(server):
             progress(1)
             reached.append(count)
 
-    work = work.with_options(task_run_name="{piece}")
-
     @as_stage
-    def flow() -> None:
-        map_task(make_runner(workers=2), work, [0, 1, 2], [1, 1000, 1000])
+    def mapping() -> None:
+        pieces = [Batch(number, []) for number in range(3)]
+        map_task(Runner(workers=2), work, pieces, [1, 1000, 1000])
 
-    state = flow(return_state=True)
-    assert state.is_failed() and state.message == "piece 0 is broken."
+    message = mapping.flow(return_state=True).message if in_prefect else mapping.run()
+    assert message == "piece 0 is broken."
     assert len(reached) < 1000
 
 
@@ -164,9 +166,9 @@ def test_a_runner_that_is_not_installed_or_needs_no_address_says_so(monkeypatch)
 
     monkeypatch.setitem(sys.modules, "prefect_ray", None)
     with pytest.raises(UserError, match=r"pip install -e '.\[ray\]'"):
-        make_runner("ray")
+        make_runner(Runner("ray"))
     with pytest.raises(UserError, match="address is 'tcp://a:1', but threads have none"):
-        make_runner("threads", "tcp://a:1")
+        Runner("threads", "tcp://a:1")
 
 
 def test_a_cluster_that_does_not_answer_is_named(server):
@@ -178,9 +180,9 @@ def test_a_cluster_that_does_not_answer_is_named(server):
 
     @as_stage
     def flow() -> None:
-        map_task(make_runner("dask", "tcp://127.0.0.1:1"), nothing, [0], [1])
+        map_task(Runner("dask", "tcp://127.0.0.1:1"), nothing, [0], [1])
 
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        state = flow(return_state=True)
+        state = flow.flow(return_state=True)
     assert state.is_failed() and "task runner 'dask' did not start" in state.message
     assert "127.0.0.1:1" in state.message

@@ -71,6 +71,21 @@ def test_a_command_has_a_server_while_it_runs(tmp_path):
     assert not (tmp_path / SERVER).exists()
 
 
+def test_a_stage_is_a_flow_where_there_is_a_server(tmp_path):
+    code = """
+from flows.stage import in_flow, main, stage
+
+@stage
+def watched() -> None:
+    print("in a flow:", in_flow())
+
+main(watched)
+"""
+    (tmp_path / "program.py").write_text(code)
+    assert with_server(tmp_path, "python", "program.py").stdout == "in a flow: True\n"
+    assert run(tmp_path, "python", "program.py", **CODE).stdout == "in a flow: False\n"
+
+
 def test_a_command_that_does_not_exist_is_named(tmp_path):
     done = with_server(tmp_path, "dvcc", "repro")
     assert done.returncode == 1

@@ -13,6 +13,8 @@ from components.model import CaptionConfig, CaptionModel
 from components.model.summary import config_of, full_size, summarize
 from tests.model_fixtures import RECORDINGS
 
+TOWERS = "towers: {clip: openai/clip-vit-base-patch32, gpt2: gpt2}\n"
+
 
 def _lines(text: str) -> list[str]:
     return [" ".join(line.replace("│", " │ ").split()) for line in text.splitlines()]
@@ -42,14 +44,15 @@ def test_counts_are_those_of_the_model_itself():
     assert sizes["text_generator"] == 152_788_248
 
 
-def test_the_hub_profile_is_the_full_default(tmp_path):
+def test_towers_of_the_hub_make_the_full_default(tmp_path):
     hub = Params.load(Path(__file__).parents[1] / "profiles/hub.yaml")
     assert config_of(hub, "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_of_the_embedded_run(variant, tmp_path):
-    config = config_of(Params(), variant, towers=tmp_path)
+def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
+    params = Params(towers={name: str(pretrained / name) for name in ("clip", "gpt2")})
+    config = config_of(params, variant, towers=tmp_path)
     tree = summarize(config)
     with torch.device("meta"):
         model = CaptionModel(config)
@@ -59,7 +62,7 @@ def test_every_variant_of_the_embedded_run(variant, tmp_path):
 
 
 def test_the_command_prints_both_trees(tmp_path):
-    (tmp_path / "params.yaml").write_text("profile: hub\nvariants: [transformer]\n")
+    (tmp_path / "params.yaml").write_text(TOWERS + "variants: [transformer]\n")
     command = [sys.executable, "-m", "components.model.summary", "--params", str(tmp_path / "params.yaml")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert len(re.findall("TransformerEncoder: 2-2", printed)) == 2

@@ -58,7 +58,7 @@ def test_parameters_read_as_in_yaml_and_never_get_cut():
     assert flat["train.resume"] == "true"
     assert flat["train.limit"] == "null"
     assert flat["train.sizes"] == "[1, 2]"
-    assert flat["profile"] == "offline"
+    assert flat["towers.clip"] == "pretrained/clip"
     assert flat["data.note"] == "(600 characters: see params.yaml)"
     assert not any(name.startswith("variants") for name in flat)
 

@@ -91,7 +91,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 
 PARAMS = {
     "seed": 0,
-    "profile": "offline",
+    "towers": {"clip": "pretrained/clip", "gpt2": "pretrained/gpt2"},
     "variants": ["mlp", "transformer"],
     "train": {"learning_rate": 3e-3, "epochs": 2, "resume": True, "limit": None, "sizes": [1, 2]},
     "evaluate": {"num_beams": 2},

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transformers import AutoTokenizer, CLIPModel
+from transformers import AutoTokenizer
 
 from components.config import Params
 from components.data.features import Features
@@ -14,6 +14,7 @@ from components.evaluation.evaluate import MODEL, Evaluation, evaluate
 from components.evaluation.monitors import monitors
 from components.evaluation.scorers import References
 from components.model import CaptionModel, for_inference
+from components.towers.encode import load_clip
 
 
 def evaluate_variant(
@@ -42,7 +43,7 @@ def evaluate_variant(
         "blind": baselines.blind(decoded.captions, shown),
         "most_frequent": dict.fromkeys(image_ids, baselines.most_frequent(train.captions["caption"])),
     }
-    clip = CLIPModel.from_pretrained(Path(towers) / "clip").eval().to(model.device)
+    clip = load_clip(Path(towers) / "clip").to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
     embeds = features.image_embeds(image_ids)
     extra = {

@@ -16,7 +16,7 @@ from torchinfo import ModelStatistics
 from torchinfo import summary as torchinfo_summary
 from transformers import CLIPVisionConfig, GPT2Config, PreTrainedConfig
 
-from components.config import VARIANTS, OfflineTowers, Params
+from components.config import VARIANTS, Params
 from components.errors import UserError
 from components.model.captioner import CaptionModel
 from components.model.configuration import CaptionConfig, bridge_fields
@@ -73,34 +73,9 @@ def tower_configs(params: Params, folder: Path) -> tuple[PreTrainedConfig, PreTr
     """Configurations of the two towers, in the order vision, text."""
     if (folder / "clip").is_dir() and (folder / "gpt2").is_dir():
         return vision_config_of(folder / "clip"), text_config_of(folder / "gpt2")
-    if params.profile == "offline":
-        return _offline(params.towers.offline)
-    clip, gpt2 = params.towers.hub.clip, params.towers.hub.gpt2
+    clip, gpt2 = params.towers.clip, params.towers.gpt2
     vision = FULL_SIZE[clip]() if clip in FULL_SIZE else vision_config_of(clip)
     return vision, FULL_SIZE[gpt2]() if gpt2 in FULL_SIZE else text_config_of(gpt2)
-
-
-def _offline(towers: OfflineTowers) -> tuple[CLIPVisionConfig, GPT2Config]:
-    """As the stage `towers` makes them; it may find fewer pieces of words than `vocab_size` allows."""
-    heads = max(1, towers.width // 32)
-    vision = CLIPVisionConfig(
-        hidden_size=towers.width,
-        intermediate_size=4 * towers.width,
-        num_attention_heads=heads,
-        num_hidden_layers=towers.vision_layers,
-        image_size=towers.image_size,
-        patch_size=towers.patch_size,
-    )
-    text = GPT2Config(
-        vocab_size=towers.vocab_size,
-        n_positions=towers.positions,
-        n_embd=towers.width,
-        n_layer=towers.gpt2_layers,
-        n_head=heads,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return vision, text
 
 
 def main() -> None:

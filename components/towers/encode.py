@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, CLIPModel, PreTrainedTokenizerBase
+from transformers import AutoImageProcessor, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from components.data.tables import Tables
 from components.data.views import augment
@@ -28,6 +28,11 @@ def encoder_id(clip_folder: str | Path, feature_layer: int) -> str:
     return digest.hexdigest()[:32]
 
 
+def load_clip(folder: str | Path) -> PreTrainedModel:
+    """The CLIP or SigLIP in a tower folder, in eval mode and float32, even if stored in half of that."""
+    return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+
 class VisionEncoder:
     """CLIP's vision half with its own preprocessing, from a tower folder.
 
@@ -37,7 +42,8 @@ class VisionEncoder:
     def __init__(self, clip_folder: str | Path, feature_layer: int = -1):
         self.folder, self.feature_layer = Path(clip_folder), feature_layer
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.clip = CLIPModel.from_pretrained(clip_folder).eval().to(self.device)
+        self.clip = load_clip(clip_folder).to(self.device)
+        self.projection = getattr(self.clip, "visual_projection", nn.Identity())  # SigLIP has none
         self.processor = AutoImageProcessor.from_pretrained(clip_folder, backend="pil")
 
     @property
@@ -54,7 +60,7 @@ class VisionEncoder:
         """[n x 3 x h x w] -> hidden states [n x num_tokens x width], unit embeddings [n x projection]."""
         tower = self.clip.vision_model
         hidden, outputs = read_layer(tower, pixel_values.to(self.device), self.feature_layer)
-        embeds = normalize(self.clip.visual_projection(outputs.pooler_output), dim=-1)
+        embeds = normalize(self.projection(outputs.pooler_output), dim=-1)
         return hidden.cpu(), embeds.cpu()
 
     def encode(
@@ -96,20 +102,23 @@ def frames_of(
 
 @torch.inference_mode()
 def text_embeds(
-    clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], batch_size: int = 256
+    clip: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], batch_size: int = 256
 ) -> Tensor:
     """CLIP's text embeddings [n x D] of captions.
 
     Args:
+        clip: a CLIP, or a SigLIP, which reads its padding and pools at the last position.
         tokenizer: its tokenizer. Captions longer than the text tower are cut, their end token kept.
     """
     # Of one length in a batch: little padding. Ties by text: a set has another order in every process.
     unique = sorted(set(captions), key=lambda caption: (len(caption), caption))
     limit, embeds = clip.config.text_config.max_position_embeddings, []
+    siglip = clip.config.model_type == "siglip"
+    padding, names = ("max_length", ["input_ids"]) if siglip else (True, ["input_ids", "attention_mask"])
     for start in range(0, len(unique), batch_size):
         batch = unique[start : start + batch_size]
-        inputs = tokenizer(batch, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        inputs = {name: inputs[name].to(clip.device) for name in ("input_ids", "attention_mask")}
+        inputs = tokenizer(batch, padding=padding, truncation=True, max_length=limit, return_tensors="pt")
+        inputs = {name: inputs[name].to(clip.device) for name in names}
         embeds.append(clip.get_text_features(**inputs).pooler_output.float().cpu())
     row = {caption: index for index, caption in enumerate(unique)}
     return torch.cat(embeds)[[row[caption] for caption in captions]]

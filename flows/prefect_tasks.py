@@ -1,0 +1,131 @@
+"""Pieces of work as Prefect tasks: in threads of a flow, or on a Dask or Ray cluster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+from prefect import unmapped
+from prefect.context import FlowRunContext
+from prefect.futures import as_completed
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from components.errors import UserError
+from flows.parallel import Bar, Runner
+from flows.stage import PieceTask, Stage, in_flow
+
+
+def map_prefect_task(
+    runner: Runner,
+    task: PieceTask,
+    pieces: Sequence[Any],
+    sizes: Sequence[int],
+    progress: Bar,
+    fixed: dict[str, Any],
+) -> list[Any]:
+    """See `flows.parallel.map_task`. Outside of a flow, one is made for these tasks.
+
+    The runner becomes known inside a flow run, from params.yaml or the flow's parameters: it is started here
+    and not by `flow.with_options(task_runner=...)`. Its tasks belong to the flow run all the same.
+    """
+    prefect_runner = make_runner(runner)
+
+    def mapping() -> list[Any]:
+        with _started(prefect_runner):
+            return _map(prefect_runner, task, pieces, sizes, progress, fixed)
+
+    if in_flow():
+        return mapping()
+    state = Stage(mapping).flow(return_state=True)
+    if not state.is_completed():
+        raise UserError(state.message)
+    return state.result()
+
+
+def _map(
+    runner: TaskRunner,
+    task: PieceTask,
+    pieces: Sequence[Any],
+    sizes: Sequence[int],
+    progress: Bar,
+    fixed: dict[str, Any],
+) -> list[Any]:
+    local = isinstance(runner, ThreadPoolTaskRunner)  # elsewhere, a bar cannot travel
+    arguments = {"piece": list(pieces), "progress": unmapped(progress if local else None)}
+    futures = runner.map(task.task, arguments | {name: unmapped(value) for name, value in fixed.items()})
+    size_of = dict(zip(futures, sizes, strict=True))
+    try:
+        for future in as_completed(futures):
+            future.result()
+            if not local:
+                progress(size_of[future])
+    except BaseException:
+        progress.stopped = True
+        raise
+    return [future.result() for future in futures]
+
+
+def make_runner(runner: Runner) -> TaskRunner:
+    """The Prefect task runner.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    if runner.name == "threads":
+        return ThreadPoolTaskRunner(max_workers=runner.workers)
+    make = _dask if runner.name == "dask" else _ray
+    try:
+        return make(runner.address, runner.workers)
+    except ImportError as error:
+        raise UserError(
+            f"task runner '{runner.name}': {error}. Install it: pip install -e '.[{runner.name}]'."
+        ) from None
+
+
+def _dask(address: str | None, workers: int) -> TaskRunner:
+    from prefect_dask import DaskTaskRunner
+
+    if address:
+        return DaskTaskRunner(address=address)
+    return DaskTaskRunner(
+        cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    )
+
+
+def _ray(address: str | None, workers: int) -> TaskRunner:
+    import ray  # noqa: F401  prefect_ray looks for it only when it starts
+    from prefect_ray import RayTaskRunner
+
+    if address:
+        return RayTaskRunner(address=address)
+    return RayTaskRunner(init_kwargs={"num_cpus": workers, "include_dashboard": False})
+
+
+@contextmanager
+def _started(runner: TaskRunner) -> Iterator[None]:
+    """The runner at work.
+
+    Processes of a cluster report to the server of this flow; else each would start one of its own.
+    """
+    with ExitStack() as stack:
+        if not isinstance(runner, ThreadPoolTaskRunner):
+            here = str(FlowRunContext.get().client.api_url)
+            stack.enter_context(temporary_settings({PREFECT_API_URL: here}))
+        try:
+            stack.enter_context(runner)
+            if runner.name == "dask":
+                _ = runner.client  # connects
+        except Exception as error:  # Ray raises anything
+            reason = " ".join(str(error).split())
+            raise UserError(f"task runner '{runner.name}' did not start: {reason}") from error
+        if runner.name == "ray":
+            stack.enter_context(_one_gpu_each())
+        yield
+
+
+def _one_gpu_each() -> AbstractContextManager:
+    """Ray hides the GPUs of a cluster from tasks that ask for none."""
+    import ray
+    from prefect_ray.context import remote_options
+
+    return remote_options(num_gpus=1) if ray.cluster_resources().get("GPU") else nullcontext()

@@ -1,0 +1,102 @@
+"""A stage is plain Python by itself: nothing of Prefect, and of MLflow only what it needs."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from components.config import Variant
+from components.errors import UserError
+from components.model import CaptionModel, CaptionProcessor
+from flows.artifacts import versions_artifact
+from flows.parallel import Runner, map_task
+from flows.stage import in_flow, main, piece_task, stage
+from tests.flows_fixtures import ROOT, environment
+
+RUN = """
+import runpy, sys
+module, *sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(module, run_name="__main__")
+finally:
+    print(*sorted({"prefect", "mlflow"} & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+@stage
+def careful(number: int = 0, variant: Variant = "mlp") -> int:
+    """Fails in each way that a stage can."""
+    if number == 1:
+        raise UserError("captions.csv: row 3: no caption.")
+    if number == 2:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/mlp/model.safetensors")
+    return 1 // (number - 3)
+
+
+@pytest.fixture(autouse=True)
+def without_a_server(monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+def test_a_command_captions_without_prefect_and_a_folder_without_mlflow(pretrained, tmp_path):
+    clip, gpt2 = pretrained / "clip", pretrained / "gpt2"
+    model = CaptionModel.from_towers(clip, gpt2)
+    model.processor = CaptionProcessor.from_towers(clip, gpt2)
+    model.save_pretrained(tmp_path / "model")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    command = [sys.executable, "-c", RUN, "flows.caption", "caption", "a.png", "--model", "model"]
+    code = environment(ROOT)
+    done = subprocess.run(command, cwd=tmp_path, env=code, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["image"] == "a.png"
+    assert done.stderr.splitlines()[-1] == "", "imported although nothing needs it"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "model"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"number": 1}, "captions.csv: row 3: no caption."),
+        ({"number": 2}, "No space left on the disk, writing models/mlp/model.safetensors. Free some and"),
+        ({"variant": "cnn"}, "variant is 'cnn': Input should be 'mlp', 'transformer'"),
+    ],
+)
+def test_a_mistake_ends_a_command_with_one_message(parameters, message, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main(careful, **parameters)
+    told = capsys.readouterr().err
+    assert told.startswith(f"\ncareful failed: {message}") and told.count("\n") == 2
+    main(careful)
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        careful.run(number=3)
+
+
+def test_a_stage_in_a_stage_is_a_call_and_its_mistake_that_of_both():
+    @stage
+    def outer(number: int) -> None:
+        assert not in_flow()
+        careful(number)
+
+    assert outer.run(number=1) == "captions.csv: row 3: no caption."
+    assert careful(0) == -1
+
+
+def test_artifacts_are_for_flows_alone():
+    assert versions_artifact("captioner", {"mlp": {"version": 1}}) is None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_of_threads_stand_in_the_order_of_the_pieces(workers):
+    @piece_task
+    def double(piece, progress, *, by):
+        progress(1)
+        return piece * by
+
+    assert map_task(Runner(workers=workers), double, [3, 1, 2], [1, 1, 1], by=2) == [6, 2, 4]
+    assert map_task(Runner(workers=workers), double, [], []) == []
