@@ -87,7 +87,7 @@ def promote(candidates: Sequence[Candidate], compare: Compare, name: str = MODEL
         sound = [candidate for candidate in candidates if not candidate.degenerate]
         ranked = sorted(sound, key=lambda candidate: -candidate.val_cider)
         decisions = _decide(ranked, champion, store, compare) if ranked else []
-        decisions += [Decision(c, None, c.degenerate) for c in candidates if c.degenerate]
+        decisions += [Decision(c, None, _why_never(c)) for c in candidates if c.degenerate]
         for decision in decisions:
             _write(store, decision, name)
     return decisions
@@ -159,6 +159,10 @@ def _why_champion(best: Candidate, champion: "ModelVersion | None") -> str:
     return (
         f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions; {against}"
     )
+
+
+def _why_never(failed: Candidate) -> str:
+    return " ".join(filter(None, (failed.degenerate, failed.problem)))
 
 
 def _why_not(other: Candidate, best: Candidate) -> str:
