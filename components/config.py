@@ -127,10 +127,31 @@ class FeatureParams(Section):
     workers: Positive = 1  # threads, or processes of a cluster made here; one fills all cores already
 
 
+class DecodingParams(Section):
+    """How the trained captioner writes, in the words of `transformers.GenerationConfig`; null is chosen on
+    validation captions, see components/training/decoding.py.
+    """
+
+    num_beams: Positive | None = None
+    length_penalty: float | None = None  # of beam search
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)] | None = None  # 0: repetition is allowed
+    max_new_tokens: Positive | None = None  # null: a quarter more than the longest training caption
+
+    @model_validator(mode="after")
+    def greedy_search_has_no_length_penalty(self) -> "DecodingParams":
+        """It weighs whole beams."""
+        if self.num_beams == 1 and self.length_penalty is not None:
+            raise ValueError(
+                f"num_beams 1 has no use for length_penalty {self.length_penalty}: set one of them to null"
+            )
+        return self
+
+
 class TrainParams(Section):
     """Stage `train`: the bridge learns."""
 
-    epochs: Annotated[float, Field(gt=0)] = 30
+    init: str | None = None  # a folder or models:/NAME/VERSION (@ALIAS): start from that captioner's bridge
+    epochs: Annotated[float, Field(gt=0)] | None = 30  # null: by the data's size, see training/schedule.py
     batch_size: Positive = 32  # examples a step, over all processes and pieces: neither changes the result
     gradient_accumulation_steps: Positive = 1  # pieces of a step, one after another: less memory
     num_processes: Positive = 1  # on this machine, a GPU each (DDP); under torchrun, its number counts
@@ -141,11 +162,12 @@ class TrainParams(Section):
     warmup_ratio: Share = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    validations: Positive = 6  # times in a run that validation captions are decoded and scored
+    validations: Positive | None = 6  # times that validation captions are scored; null: by the steps
     validation_images: Positive = 200
     bf16: bool | None = None  # null: on a GPU that multiplies it
     torch_compile: bool = False  # pays in a long training at full size; needs a C++ compiler on a CPU
-    max_tokens: Annotated[int, Field(ge=4)] = 64  # of a caption: more are cut, and not written in validation
+    max_tokens: Annotated[int, Field(ge=4)] = 64  # of a training caption: more are cut
+    decoding: DecodingParams = DecodingParams()
 
     @model_validator(mode="after")
     def pieces_of_a_step_are_equal(self) -> "TrainParams":
@@ -159,19 +181,12 @@ class TrainParams(Section):
 
 
 class EvaluateParams(Section):
-    """Stage `evaluate`: decoding and scoring of the test split."""
+    """Stage `evaluate`: captions of the test split, scored. Decoding is the model's own."""
 
-    num_beams: Positive = 5
-    max_new_tokens: Positive = 40
-    length_penalty: float = 1.0
     batch_size: Positive = 64
     bf16: bool = False  # see components/model/inference.py
     torch_compile: bool = False
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
-
-    def decoding(self) -> dict[str, int | float]:
-        """The keyword arguments of `generate`."""
-        return self.model_dump(include={"num_beams", "max_new_tokens", "length_penalty"})
 
 
 class RegisterParams(Section):

@@ -41,7 +41,7 @@ def scores_artifact(variant: str, metrics: Mapping[str, Mapping]) -> None:
     """A table of metrics by systems, means with their intervals; `metrics` is the content of metrics.json."""
     from prefect.artifacts import create_table_artifact
 
-    systems = {name: scores for name, scores in metrics.items() if name != "monitors"}
+    systems = {name: scores for name, scores in metrics.items() if name not in ("monitors", "degenerate")}
     rows = [
         {"metric": metric} | {name: _cell(scores.get(metric)) for name, scores in systems.items()}
         for metric in METRICS

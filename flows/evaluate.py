@@ -5,8 +5,11 @@ python -m flows.evaluate mlp
 
 import sys
 
+from rich.console import Console
+
 from components.config import Params, Variant
 from components.data.tables import read_tables
+from components.evaluation.degeneration import failure_panel
 from components.tracking import (
     dataset_entry,
     evaluation_metrics,
@@ -38,11 +41,15 @@ def evaluate(variant: Variant) -> None:
     ) as run:
         run.log_metrics(evaluation_metrics(evaluation.metrics()))
         run.made(results=RESULTS / variant)
+        if evaluation.degenerate:
+            run.set_tags({"degenerate": evaluation.degenerate})
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
     cider = evaluation.intervals["model"]["CIDEr"]
     shown = tables.split("test").sample(12, params.seed)
     evaluation_artifacts(variant, evaluation, shown, run.run_id)
     print(f"{variant}: test CIDEr {cider.mean:.3f} [{cider.low:.3f}, {cider.high:.3f}]")
+    if evaluation.degenerate:
+        Console().print(failure_panel(variant, evaluation.degenerate))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ gate.
 
 import json
 
+from rich.console import Console
+
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.evaluation.bootstrap import paired_bootstrap
+from components.evaluation.degeneration import failure_panel
 from components.files import atomic_path
 from components.tracking.candidate import register_variant
 from components.tracking.promotion import promote
@@ -44,6 +47,9 @@ def register(variants: list[Variant] | None = None) -> None:
     for variant, row in rows.items():
         alias = f" @{row['alias']}" if row["alias"] else ""
         print(f"{variant}: {name} version {row['version']}{alias}: {row['reason']}")
+    for candidate in candidates:
+        if candidate.degenerate:  # the last stage: said once more, where a flow ends
+            Console().print(failure_panel(candidate.variant, candidate.degenerate))
 
 
 if __name__ == "__main__":

@@ -9,15 +9,23 @@ trains; who started them sees to the rest.
 
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from components.config import Params, Variant
 from components.data.report import data_metrics
 from components.data.tables import Tables, read_tables
-from components.tracking import dataset_entry, open_variant_run, tables_digest
+from components.evaluation.degeneration import failure_panel
+from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
 from flows.artifacts import run_artifact
 from flows.features import open_features
 from flows.paths import FAULTS, MODELS, PREPARED, TOWERS
 from flows.stage import main, stage
+
+if TYPE_CHECKING:
+    from components.training.decoding import Choice
+    from components.training.warm_start import Init
 
 
 @stage
@@ -37,12 +45,13 @@ def train(variant: Variant) -> None:
 def train_here(variant: str) -> None:
     """What each process does; the first one logs and prints."""
     from components.tracking.callback import MlflowCallback
+    from components.training.decoding import read_choice
     from components.training.processes import is_first
     from components.training.train import train_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
-    features = open_features(params, tables)
-    fit = partial(train_variant, params, variant, tables, features, TOWERS, MODELS / variant)
+    features, init = open_features(params, tables), open_init(params.train.init)
+    fit = partial(train_variant, params, variant, tables, features, TOWERS, MODELS / variant, init=init)
     if not is_first():
         fit()
         return
@@ -56,16 +65,51 @@ def train_here(variant: str) -> None:
         run.log_metrics(data_metrics(FAULTS))
         # of a model that is shared out, no process can caption by itself
         samples = None if params.train.fsdp else validation_samples(tables, params.seed)
+        if init:
+            run.set_tags({"init": init.source, "init_weights": init.digest})
         scores = fit([MlflowCallback(run, samples)])
         run.made(model=MODELS / variant)
+        choice = read_choice(MODELS / variant)
+        log_choice(run, choice)
         run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
     run_artifact(variant, run.run_id)
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
+    Console().print(choice.table(f"{variant}: decoding, by CIDEr of validation captions"))
     if scores["truncated_captions"]:
         print(
             f"{variant}: {scores['truncated_captions']} training captions have more than "
             f"{params.train.max_tokens} tokens and were cut (train.max_tokens)"
         )
+    if choice.best.degenerate:
+        Console().print(failure_panel(variant, choice.best.degenerate))
+
+
+def open_init(source: str | None) -> "Init | None":
+    """The bridge that `train.init` names, an alias pinned to the version that it points at now.
+
+    Raises:
+        UserError: there is none.
+    """
+    if source is None:
+        return None
+    from components.tracking.registry import load_captioner, pinned
+    from components.training.warm_start import Init
+
+    if not source.startswith("models:/"):
+        init = Init.of_folder(source)
+    else:
+        init = Init.of_model(load_captioner(version := pinned(source)), version)
+    print(f"Starting from {init.source}. DVC does not see it change: then, `dvc repro --force train`.")
+    return init
+
+
+def log_choice(run: VariantRun, choice: "Choice") -> None:
+    """How captions are decoded, what else was tried, and what is wrong with the captions, if anything."""
+    run.log_params({f"decoding.{name}": value for name, value in choice.best.setting.items()})
+    run.log_metrics({"val/CIDEr_decoded": choice.best.cider})
+    run.log_table("decoding.json", choice.rows())
+    if choice.best.degenerate:
+        run.set_tags({"degenerate": choice.best.degenerate})
 
 
 def validation_samples(tables: Tables, seed: int, count: int = 12):

@@ -30,8 +30,9 @@ TINY = {
         "gate_learning_rate": 3e-2,
         "validations": 4,
         "validation_images": 16,
+        "decoding": {"num_beams": 2, "length_penalty": 1.0, "max_new_tokens": 16},
     },
-    "evaluate": {"num_beams": 2, "max_new_tokens": 16, "bootstrap_samples": 200},
+    "evaluate": {"bootstrap_samples": 200},
 }
 """params.yaml of the suite; its towers, `pretrained/...`, are the fixture `pretrained`."""
 

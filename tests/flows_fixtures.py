@@ -31,8 +31,14 @@ TINY = {
         "resampler": {"depth": 1, "heads": 2, "dim_head": 16, "num_latents": 4, "num_time_embeds": 2},
         "cross_attention": {"heads": 2, "dim_head": 16},
     },
-    "train": {"epochs": 1, "batch_size": 32, "validations": 1, "validation_images": 16},
-    "evaluate": {"num_beams": 1, "max_new_tokens": 8, "bootstrap_samples": 100},
+    "train": {
+        "epochs": 1,
+        "batch_size": 32,
+        "validations": 1,
+        "validation_images": 16,
+        "decoding": {"num_beams": 1, "max_new_tokens": 8},
+    },
+    "evaluate": {"bootstrap_samples": 100},
 }
 
 

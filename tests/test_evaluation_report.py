@@ -117,6 +117,14 @@ def test_a_bare_run_still_makes_a_page(content):
     assert "found no fault" in clean
 
 
+def test_a_failed_training_stands_at_the_top(content, page):
+    assert 'class="failed"' not in page
+    failed = dataclasses.replace(content.variants[1], degenerate="Degenerate test captions: all.")
+    text = render(dataclasses.replace(content, variants=[content.variants[0], failed]))
+    assert text.count('class="failed"') == 1 and text.index('class="failed"') < text.index('class="tiles"')
+    assert f"{failed.name}: the training failed.</b> Degenerate test captions: all. Try more steps" in text
+
+
 def test_gates_are_drawn_by_block(page):
     assert page.count("<title>attention.3</title>") == 2, "one chart a variant"
     assert "block 3" in page

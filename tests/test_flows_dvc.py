@@ -70,8 +70,8 @@ def finished(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("file", "old", "new", "stages"),
     [
-        ("params.yaml", "num_beams: 5", "num_beams: 3", EVALUATE | LAST),
-        ("params.yaml", "max_new_tokens: 40", "max_new_tokens: 20", EVALUATE | LAST),
+        ("params.yaml", "num_beams: null", "num_beams: 3", TRAIN | LAST),
+        ("params.yaml", "init: null", "init: models/other", TRAIN | LAST),
         ("params.yaml", "max_tokens: 64", "max_tokens: 32", TRAIN | LAST),
         ("params.yaml", "workers: 1", "workers: 2", LAST),
         ("flows/train.py", "import sys", "import sys  # a comment", set()),
@@ -80,6 +80,7 @@ def finished(tmp_path_factory) -> Path:
         ("components/evaluation/baselines.py", "import numpy", "import  numpy", EVALUATE | LAST),
         ("components/evaluation/java.py", "import subprocess", "import  subprocess", TRAIN | EVALUATE | LAST),
         ("components/training/sampler.py", "import torch", "import  torch", TRAIN),
+        ("components/training/decoding.py", "import json", "import  json", TRAIN | {"register"}),
     ],
 )
 def test_a_change_runs_what_depends_on_it(file, old, new, stages, finished):

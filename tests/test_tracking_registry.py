@@ -40,7 +40,10 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def captioner():
-    return tiny_captioner()
+    """Its decoding was chosen, and differs from what transformers does by itself."""
+    model = tiny_captioner()
+    model.generation_config.update(**DECODING)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +66,10 @@ def register(model, variant: str, val_cider: float, scores: dict[str, float], te
             run.require_id(),
             card="# A card",
             example=pictures(1)[0],
-            decoding=DECODING,
             tags={"variant": variant, "test_data": test_data, "val/CIDEr": val_cider},
         )
-    return Candidate(variant, version, run.run_id, val_cider, test_data, table, more.get("problem"))
+    verdicts = more.get("problem"), more.get("degenerate")
+    return Candidate(variant, version, run.run_id, val_cider, test_data, table, *verdicts)
 
 
 def test_nothing_registered_says_what_to_do(project):
@@ -79,17 +82,17 @@ def test_nothing_registered_says_what_to_do(project):
 def test_the_champion_loads_with_all_that_it_needs(champion, captioner):
     images = pictures(3)
     model = load_captioner()
-    assert model.caption(images, **DECODING) == captioner.caption(images, **DECODING)
+    assert model.caption(images) == captioner.caption(images) != captioner.caption(images, num_beams=1)
     inputs = model.processor(images=images)
-    assert torch.equal(model.generate(**inputs, **DECODING), captioner.generate(**inputs, **DECODING))
+    assert torch.equal(model.generate(**inputs), captioner.generate(**inputs))
     expected = captioner.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_fresh_process_elsewhere_captions_the_same(champion, captioner):
     images = pictures(3)
-    scored = captioner.caption(images, **DECODING)
-    assert reload_problem(f"models:/{NAME}@champion", [[image] for image in images], scored, DECODING) is None
+    scored = captioner.caption(images)
+    assert reload_problem(f"models:/{NAME}@champion", [[image] for image in images], scored) is None
 
 
 def test_other_captions_and_code_of_this_checkout_are_reasons():
@@ -103,7 +106,7 @@ def test_other_captions_and_code_of_this_checkout_are_reasons():
 
 
 def test_a_version_that_does_not_load_is_a_reason(champion):
-    problem = reload_problem(f"models:/{NAME}/99", [pictures(1)], ["a"], DECODING)
+    problem = reload_problem(f"models:/{NAME}/99", [pictures(1)], ["a"])
     assert problem.startswith(f"models:/{NAME}/99 does not load in a fresh process: ")
 
 
@@ -121,7 +124,6 @@ def test_registering_again_makes_no_second_version(champion, captioner, project)
         champion.run_id,
         card="# A better card",
         example=pictures(1)[0],
-        decoding=DECODING,
         tags={"variant": "mlp", "test_data": "t1", "val/CIDEr": 1.2},
     )
     assert again == champion.version
@@ -132,7 +134,7 @@ def test_a_model_without_processor_is_refused(champion):
     model = tiny_captioner()
     model.processor = None
     with pytest.raises(UserError, match="no processor"):
-        log_captioner(model, champion.run_id, card="", example=pictures(1)[0], decoding={}, tags={})
+        log_captioner(model, champion.run_id, card="", example=pictures(1)[0], tags={})
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,27 @@ def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champio
     connect().client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
 
 
+def test_degenerate_captions_get_no_alias_however_they_score(champion, captioner):
+    failed = register(captioner, "mlp", 9.0, {"model": 9.0, "blind": 0.1}, degenerate="All empty.")
+    sound = register(captioner, "transformer", 1.0, {"model": 1.0, "blind": 0.1})
+    best, other = promote([failed, sound], paired_bootstrap)
+    assert (best.candidate, best.alias) == (sound, "champion")
+    assert (other.candidate, other.alias, other.reason) == (failed, None, "All empty.")
+    client = connect().client
+    assert client.get_model_version(NAME, failed.version).tags["gate"] == "no alias: All empty."
+    (alone,) = promote([failed], paired_bootstrap)
+    assert alone.alias is None
+    assert version_at(connect(), "champion").version == int(sound.version)
+    client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
+
+
+def test_another_decoding_is_another_version(champion, captioner):
+    other = tiny_captioner()
+    other.generation_config.update(num_beams=1, max_new_tokens=6)
+    again = log_captioner(other, champion.run_id, card="", example=pictures(1)[0], tags={"variant": "mlp"})
+    assert again != champion.version
+
+
 def test_the_card_has_scores_samples_data_and_fits_the_registry():
     cider = {"mean": 1.0, "low": 0.9, "high": 1.1}
     card = model_card(
@@ -185,12 +208,14 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry():
         params=PARAMS,
         metrics={"model": {"CIDEr": cider}, "blind": {"CIDEr": {"mean": 0.1}}, "monitors": {"unique": 0.9}},
         validation={"CIDEr": 1.05},
+        decoding={"num_beams": 3, "length_penalty": 0.0},
         data=DataFacts("scenes", "d1", "t1", {"train": 7000, "test": 500}, "CC BY-SA 4.0"),
         samples=[Sample("image-1", "two dogs", "two brown dogs")],
         commit="abc",
     )
     assert "| **this model** | 1.000 (0.900-1.100) |" in card
     assert "| blind | 0.100 |" in card
+    assert "decoded with num_beams 3, length_penalty 0" in card
     assert "| image-1 | two dogs | two brown dogs |" in card
     assert "7,000 train, 500 test" in card
     assert "CC BY-SA 4.0" in card
@@ -258,7 +283,7 @@ def _encode(image) -> str:
 def test_the_server_captions_base64_images(server, captioner):
     images = pictures(3)
     encoded = [_encode(image) for image in images]
-    scored = captioner.caption(images, **DECODING)
+    scored = captioner.caption(images)
     assert _ask(server, {"inputs": encoded}) == (200, {"predictions": scored})  # decodes as it was scored
     assert _ask(server, {"inputs": f"data:image/png;base64,{encoded[0]}"}) == (
         200,

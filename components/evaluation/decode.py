@@ -47,7 +47,7 @@ def decode(
         inputs: the images of a batch, see the module.
         batch_size: images at a time.
         progress: what to call the progress bar; None shows none.
-        generate: num_beams, max_new_tokens and whatever else `model.generate` takes.
+        generate: arguments of `model.generate`, in place of those in the model's `generation_config`.
     """
     captions, ended, image_ids = {}, {}, list(image_ids)
     with _evaluating(model), _bar(len(image_ids), progress) as bar:

@@ -1,7 +1,7 @@
 """All scores of all systems on one split, with their intervals, and the files that later stages read.
 
 per_image.parquet  a row an image and system: caption, scores, and the statistics that they are made of
-metrics.json       {system: {metric: {mean, low, high}}, "monitors": {...}}
+metrics.json       {system: {metric: {mean, low, high}}, "monitors": {...}, "degenerate": "..." if it is}
 """
 
 import json
@@ -35,6 +35,7 @@ class Evaluation:
         statistics: system -> family -> [n x width], see `metrics`.
         intervals: system -> metric -> interval.
         monitors: name -> share or number, of the model's captions.
+        degenerate: what is wrong with the model's captions, see `degeneration`; None if they are sound.
     """
 
     image_ids: list[str]
@@ -42,6 +43,7 @@ class Evaluation:
     statistics: dict[str, dict[str, np.ndarray]]
     intervals: dict[str, dict[str, Interval]]
     monitors: dict[str, float]
+    degenerate: str | None = None
 
     def metrics(self) -> dict[str, dict]:
         """The content of metrics.json."""
@@ -49,7 +51,8 @@ class Evaluation:
             system: {name: row._asdict() for name, row in rows.items()}
             for system, rows in self.intervals.items()
         }
-        return scores | {"monitors": self.monitors}
+        failed = {"degenerate": self.degenerate} if self.degenerate else {}
+        return scores | {"monitors": self.monitors} | failed
 
     def per_image(self) -> pd.DataFrame:
         """image_id, system, caption, a column a metric (missing where a system has none), a list column a

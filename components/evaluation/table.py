@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from components.evaluation.degeneration import failure_panel
 from components.evaluation.metrics import METRICS
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -88,6 +89,12 @@ def results_table(results: Results, title: str = "Test split") -> Table:
     return table
 
 
+def failure_panels(results: Results) -> Group:
+    """One for each variant whose evaluation found its captions degenerate."""
+    failed = {name: metrics["degenerate"] for name, metrics in results.items() if "degenerate" in metrics}
+    return Group(*(failure_panel(name, reason) for name, reason in failed.items()))
+
+
 def _longest_word(name: str) -> int:
     return max(map(len, name.split()))
 
@@ -109,7 +116,8 @@ def main(folder: str = "results") -> None:
     paths = sorted(Path(folder).glob("*/metrics.json"))
     if not paths:
         sys.exit(f"{folder}: no evaluation there. Run `dvc repro` first.")
-    Console().print(results_table({path.parent.name: json.loads(path.read_text()) for path in paths}))
+    results = {path.parent.name: json.loads(path.read_text()) for path in paths}
+    Console().print(results_table(results), failure_panels(results))
 
 
 if __name__ == "__main__":

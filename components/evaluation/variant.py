@@ -1,5 +1,6 @@
 """Evaluate one trained variant on the test split, beside the baselines it has to beat."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import AutoTokenizer
@@ -10,6 +11,7 @@ from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
 from components.evaluation.decode import decode, likelihood
+from components.evaluation.degeneration import degeneration
 from components.evaluation.evaluate import MODEL, Evaluation, evaluate
 from components.evaluation.monitors import monitors
 from components.evaluation.scorers import References
@@ -34,7 +36,6 @@ def evaluate_variant(
         image_ids,
         features.batch,
         batch_size=settings.batch_size,
-        **settings.decoding(),
     )
     shown = baselines.other_image(image_ids, params.seed)
     systems = {
@@ -52,7 +53,7 @@ def evaluate_variant(
     }
     extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
     extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
-    return evaluate(
+    evaluation = evaluate(
         systems,
         References(references),
         extra=extra,
@@ -60,6 +61,9 @@ def evaluate_variant(
         samples=settings.bootstrap_samples,
         seed=params.seed,
     )
+    cider = evaluation.intervals[MODEL]["CIDEr"].mean
+    wrong = degeneration(decoded.captions, references, decoded.ended, cider, "test")
+    return replace(evaluation, degenerate=wrong)
 
 
 def _nearest_neighbour(features: Features, train: Tables, image_ids: list[str]) -> dict[str, str]:

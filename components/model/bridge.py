@@ -7,6 +7,11 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 
+def is_learned(name: str) -> bool:
+    """Whether a tensor of this name in the whole model is the bridge's."""
+    return name.startswith(("mapper.", "resampler.")) or "gated_cross_attention." in name
+
+
 class BridgeMixin:
     """Freezing, and access to what learns."""
 

@@ -45,7 +45,7 @@ class Captioning:
         Args:
             images: a picture, pictures, or clips (lists of frames)
             processor: a `CaptionProcessor`; default: the one that was saved with the model
-            kwargs: of `generate`; default: 5 beams, at most 40 tokens
+            kwargs: of `generate`; default: the model's `generation_config`
 
         Raises:
             UserError: the model carries no processor and none is given.
@@ -56,9 +56,7 @@ class Captioning:
                 "the model carries no processor. Pass one: CaptionProcessor.from_towers(clip, gpt2)."
             )
         inputs = processor(images=images).to(self.device)
-        return processor.batch_decode(
-            self.generate(**inputs, **({"num_beams": 5, "max_new_tokens": 40} | kwargs))
-        )
+        return processor.batch_decode(self.generate(**inputs, **kwargs))
 
     @torch.no_grad()
     def attention_maps(

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import GenerationConfig
 from transformers.utils import cached_file
 
 from components.errors import UserError
@@ -112,6 +113,7 @@ class CheckpointMixin:
             model = cls._from_export(path, config, *args, **kwargs)
         else:
             model = cls._from_bridge(path, config, clip, gpt2, kwargs.get("dtype"))
+            model.generation_config = _generation_config_at(path) or model.generation_config
         model.processor = _processor_at(path)
         return model
 
@@ -152,6 +154,15 @@ class CheckpointMixin:
         return model
 
 
+def read_checkpoint(path: Source) -> tuple[CaptionConfig, dict[str, Tensor]]:
+    """Configuration and tensors of either form of checkpoint, as they lie there.
+
+    Raises:
+        UserError: no checkpoint there.
+    """
+    return _config_at(path), _weights_at(path)
+
+
 def load_bridge(model: CheckpointMixin, tensors: dict[str, Tensor], source: Source) -> None:
     """Copy a bridge into `model`, all of it.
 
@@ -187,6 +198,14 @@ def _config_at(path: Source) -> CaptionConfig:
         return CaptionConfig.from_pretrained(path)
     except OSError as error:
         raise UserError(f"{path}: no captioner is saved there: {first_line(error)}") from None
+
+
+def _generation_config_at(path: Source) -> GenerationConfig | None:
+    """How the model writes captions, if that was saved with it."""
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return None
 
 
 def _processor_at(path: Source) -> CaptionProcessor | None:

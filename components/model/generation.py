@@ -37,7 +37,8 @@ class CaptionGeneration:
             input_ids: [B x L] the beginning of each caption, padded on either side; default: BOS
             pixel_values, vision_features, frame_mask, context: the images, as in `forward`
             attention_mask: [B x L], 0 where `input_ids` is padding
-            kwargs: of `GenerationMixin.generate`: num_beams, do_sample, top_p, num_return_sequences, ...
+            kwargs: of `GenerationMixin.generate`: num_beams, do_sample, top_p, num_return_sequences, ...; in
+                place of those in `generation_config`, which a trained model brings along
 
         Returns:
             [B * num_return_sequences x up to L + max_new_tokens] token ids, from BOS on (or what transformers

@@ -23,6 +23,7 @@ class Variant:
         captions: image_id -> caption, test split.
         cider: image_id -> CIDEr of that caption.
         history: the records of training: {"step", "epoch", "loss" | "val/CIDEr" | "gate/attention.0" | ...}.
+        degenerate: what is wrong with its captions of test or validation pictures, if anything.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Variant:
     captions: Mapping[str, str]
     cider: Mapping[str, float]
     history: list[dict[str, Any]] = field(default_factory=list)
+    degenerate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Pictures(NamedTuple):
 
 
 def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
-    """Read what evaluation (`results`: metrics.json, per_image.parquet) and training (history.json) left.
+    """Read what evaluation (`results`: metrics.json, per_image.parquet) and training (history.json,
+    decoding.json) left.
 
     Raises:
         UserError: a file of the evaluation is missing or damaged. A missing history leaves the curves empty.
@@ -103,7 +106,9 @@ def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
     if metrics is None:
         raise UserError(f"{Path(results) / 'metrics.json'}: no such file. Run `dvc repro evaluate` first.")
     history = read_json(Path(model) / "history.json") or []
-    return Variant(name, metrics, rows["caption"].to_dict(), rows["CIDEr"].to_dict(), history)
+    decoding = read_json(Path(model) / "decoding.json") or {"best": {}}
+    degenerate = metrics.get("degenerate") or decoding["best"].get("degenerate")
+    return Variant(name, metrics, rows["caption"].to_dict(), rows["CIDEr"].to_dict(), history, degenerate)
 
 
 def read_json(path: str | Path) -> Any:

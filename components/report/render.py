@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.data.pictures import mosaic
+from components.evaluation.degeneration import ADVICE
 from components.evaluation.metrics import METRICS
 from components.evaluation.table import best, digits, systems
 from components.files import atomic_path
@@ -47,6 +48,7 @@ def render(report: Report) -> str:
     shown = {*report.sample, *report.worst, *(maps.image_id for maps in report.looked)}
     return environment.get_template("page.html.j2").render(
         report=report,
+        advice=ADVICE,
         style=style,
         css=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         systems=columns,

@@ -28,9 +28,11 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         UserError: a stage's output is missing, or the store cannot be reached.
     """
     from components.model import CaptionModel
-    from components.training.history import best_scores, read_history
+    from components.training.decoding import read_choice
 
-    validation = best_scores(read_history(model))["CIDEr"]
+    decoding = read_choice(model).best
+    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    degenerate = decoding.degenerate or metrics.get("degenerate")
     scores = pd.read_parquet(results / "per_image.parquet")
     captions = scores[scores["system"] == "model"].set_index("image_id")["caption"]
     test = tables.split("test")
@@ -38,14 +40,15 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     image_ids = list(shown.images["image_id"])
     clips = [test.open_frames(image_id) for image_id in image_ids]
     facts, tags = _facts(params, tables), git_tags()
-    commit, decoding = tags.get("mlflow.source.git.commit", ""), params.evaluate.decoding()
+    commit = tags.get("mlflow.source.git.commit", "")
     references = shown.references()
     card = model_card(
         variant,
         name=params.register_.name,
         params=params.model_dump(by_alias=True),
-        metrics=json.loads((results / "metrics.json").read_text(encoding="utf-8")),
-        validation={"CIDEr": validation},
+        metrics=metrics,
+        validation={"CIDEr": decoding.cider},
+        decoding=decoding.setting,
         data=facts,
         samples=[Sample(i, captions[i], references[i][0]) for i in image_ids],
         commit=commit,
@@ -64,22 +67,22 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
             run_id,
             card=card,
             example=clips[0][len(clips[0]) // 2],
-            decoding=decoding,
             tags={
                 "variant": variant,
                 "test_data": facts.test_digest,
                 "data": facts.digest,
-                "val/CIDEr": f"{validation:.4f}",
+                "val/CIDEr": f"{decoding.cider:.4f}",
                 "git_commit": commit,
                 "git_dirty": tags.get("git.dirty", ""),
-            },
+            }
+            | ({"degenerate": degenerate} if degenerate else {}),
             name=params.register_.name,
         )
         for name, text in snapshot().items():
             run.log_text(text, name, origin_folder(params.register_.name, version))
     uri = f"models:/{params.register_.name}/{version}"
-    problem = reload_problem(uri, clips, [captions[i] for i in image_ids], decoding)
-    return Candidate(variant, version, run_id, validation, facts.test_digest, scores, problem)
+    problem = reload_problem(uri, clips, [captions[i] for i in image_ids])
+    return Candidate(variant, version, run_id, decoding.cider, facts.test_digest, scores, problem, degenerate)
 
 
 def _facts(params: Params, tables: Tables) -> DataFacts:

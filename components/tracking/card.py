@@ -38,6 +38,7 @@ def model_card(
     params: Mapping[str, object],
     metrics: Mapping[str, object],
     validation: Mapping[str, float],
+    decoding: Mapping[str, float],
     data: DataFacts,
     samples: Sequence[Sample],
     commit: str = "",
@@ -47,16 +48,20 @@ def model_card(
     Args:
         metrics: reports/VARIANT/metrics.json: system -> metric -> {"mean", "low", "high"}.
         validation: scores by which checkpoint and champion were chosen, such as {"CIDEr": 1.2}.
+        decoding: keyword arguments of `generate` that were chosen, too; the model uses them by itself.
         samples: a few, picked before looking.
         commit: of the code.
     """
     chosen = ", ".join(f"{key} {value:.3f}" for key, value in validation.items())
+    failed = [f"**{metrics['degenerate']}** Not to be used."] if "degenerate" in metrics else []
+    written = ", ".join(f"{key} {value:g}" for key, value in decoding.items())
     return "\n\n".join(
         [
             f"# {name}: {variant}",
+            *failed,
             "A frozen CLIP vision tower and a frozen GPT-2, joined by a learned bridge. Captions pictures.",
             f"## Test scores\n{_table(metrics)}\n\n95 % bootstrap intervals over the test pictures. "
-            f"Chosen on validation: {chosen}.",
+            f"Chosen on validation: {chosen}; captions are decoded with {written}.",
             f"## Samples\n{_samples(samples)}",
             f"## Data\n{_data(data)}",
             "## Limits\nIt describes what its training data shows, in their words. On other pictures it "

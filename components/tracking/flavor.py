@@ -27,16 +27,13 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in NEEDED]
 
 
-def save_model(
-    path: str, mlflow_model: "Model", *, captioner: "Module", example: str, card: str, decoding: dict
-) -> None:
+def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example: str, card: str) -> None:
     """Write the model folder `path`.
 
     Args:
         captioner: in eval mode, on the CPU, with its processor.
         example: a base64 image, kept as the input example of the service.
         card: Markdown, kept as model_card.md.
-        decoding: defaults of the service: num_beams, max_new_tokens, length_penalty.
     """
     import mlflow.pytorch
 
@@ -46,7 +43,7 @@ def save_model(
         mlflow_model=mlflow_model,
         code_paths=[str(PACKAGE)],
         serialization_format="pickle",
-        signature=_signature(decoding),
+        signature=_signature(),
         input_example=[example],
         pip_requirements=requirements(),
     )
@@ -55,15 +52,19 @@ def save_model(
     mlflow_model.save(str(Path(path, "MLmodel")))
 
 
-def _signature(decoding: dict) -> "ModelSignature":
+def _signature() -> "ModelSignature":
+    """Images in, captions out. A request may set what `generate` takes; null leaves it as it was chosen for
+    the model.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
     parameters = [
-        ParamSpec("num_beams", DataType.integer, int(decoding.get("num_beams", 5))),
-        ParamSpec("max_new_tokens", DataType.integer, int(decoding.get("max_new_tokens", 40))),
-        ParamSpec("length_penalty", DataType.double, float(decoding.get("length_penalty", 1.0))),
+        ParamSpec("num_beams", DataType.integer, None),
+        ParamSpec("length_penalty", DataType.double, None),
+        ParamSpec("no_repeat_ngram_size", DataType.integer, None),
+        ParamSpec("max_new_tokens", DataType.integer, None),
     ]
     return ModelSignature(
         inputs=Schema(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,6 +43,7 @@ class Candidate:
         test_digest: hash of the test split, see `provenance.tables_digest`.
         scores: the evaluate stage's per-image table (columns image_id, system, CIDEr), read.
         problem: of `verify.reload_problem`; None if the version gave back the captions that were scored.
+        degenerate: of `evaluation.degeneration`, on validation or test: such a version never gets an alias.
     """
 
     variant: str
@@ -51,6 +53,7 @@ class Candidate:
     test_digest: str
     scores: "pd.DataFrame"
     problem: str | None
+    degenerate: str | None = None
 
     def cider(self, system: str = "model") -> "pd.Series":
         """CIDEr by image_id."""
@@ -71,8 +74,9 @@ def promote(candidates: Sequence[Candidate], compare: Compare, name: str = MODEL
     """Point @champion at the best candidate if it passes the gate, and @challenger at the best of the others.
 
     The gate: on the same test data it is not worse than the present champion by the paired bootstrap, it
-    beats the blind baseline, and reloaded in a fresh process it captions as it was scored. Aliases are set,
-    and each reason is written to the version (tag `gate`) and to its run (tag `registry`).
+    beats the blind baseline, and reloaded in a fresh process it captions as it was scored. Candidates whose
+    captions are degenerate are not considered. Aliases are set, and each reason is written to the version
+    (tag `gate`) and to its run (tag `registry`).
 
     Raises:
         UserError: the store cannot be reached.
@@ -80,18 +84,24 @@ def promote(candidates: Sequence[Candidate], compare: Compare, name: str = MODEL
     with friendly(f"Choosing the champion of {name}"):
         store = connect()
         champion = version_at(store, CHAMPION, name)
-        ranked = sorted(candidates, key=lambda candidate: -candidate.val_cider)
-        best = ranked[0]
-        failed = _gate(best, champion, store, compare)
-        decisions = [
-            Decision(best, CHALLENGER if failed else CHAMPION, failed or _why_champion(best, champion)),
-            *(Decision(other, None, _why_not(other, best)) for other in ranked[1:]),
-        ]
-        if not failed and len(ranked) > 1:
-            decisions[1] = Decision(ranked[1], CHALLENGER, decisions[1].reason)
+        sound = [candidate for candidate in candidates if not candidate.degenerate]
+        ranked = sorted(sound, key=lambda candidate: -candidate.val_cider)
+        decisions = _decide(ranked, champion, store, compare) if ranked else []
+        decisions += [Decision(c, None, _why_never(c)) for c in candidates if c.degenerate]
         for decision in decisions:
             _write(store, decision, name)
     return decisions
+
+
+def _decide(
+    ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store, compare: Compare
+) -> list[Decision]:
+    """The best is champion, or challenger where it does not pass the gate; if it does, the next one is."""
+    best, *others = ranked
+    failed = _gate(best, champion, store, compare)
+    aliases = [CHALLENGER if failed else CHAMPION, None if failed else CHALLENGER]
+    reasons = [failed or _why_champion(best, champion), *(_why_not(other, best) for other in others)]
+    return [Decision(*row) for row in zip_longest(ranked, aliases[: len(ranked)], reasons)]
 
 
 def _gate(best: Candidate, champion: "ModelVersion | None", store: Store, compare: Compare) -> str | None:
@@ -149,6 +159,10 @@ def _why_champion(best: Candidate, champion: "ModelVersion | None") -> str:
     return (
         f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions; {against}"
     )
+
+
+def _why_never(failed: Candidate) -> str:
+    return " ".join(filter(None, (failed.degenerate, failed.problem)))
 
 
 def _why_not(other: Candidate, best: Candidate) -> str:

@@ -42,13 +42,12 @@ def log_captioner(
     *,
     card: str,
     example: "Image.Image",
-    decoding: Mapping[str, object],
     tags: Mapping[str, object],
     name: str = MODEL,
 ) -> str:
     """Make `model` a version of the registered model `name`; return its number.
 
-    Calling it again for the same run, weights and code returns the version that exists.
+    Calling it again for the same run, weights, decoding and code returns the version that exists.
 
     Args:
         model: a `CaptionModel` that carries its processor.
@@ -56,7 +55,6 @@ def log_captioner(
         card: the model card, Markdown; shown as the version's description, whole in the model's
             model_card.md.
         example: a picture, kept as the example input of the service.
-        decoding: keyword arguments of `generate` that it was scored with: the defaults of the service.
         tags: of the version; "variant" names the model among the run's, "test_data" is what the gate
             compares.
 
@@ -83,7 +81,6 @@ def log_captioner(
             captioner=model.cpu().eval(),
             card=card,
             example=_base64(example),
-            decoding=decoding,
         )
         version = store.client.create_model_version(
             name, f"models:/{model_id}", run_id, texts, description=shortened(card), model_id=model_id
@@ -205,10 +202,10 @@ def _base64(image: "Image.Image") -> str:
 
 
 def _digest(model: "torch.nn.Module") -> str:
-    """Hash of the weights and of the model's code."""
+    """Hash of the weights, of how captions are decoded, and of the model's code."""
     import torch
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(model.generation_config.to_json_string().encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

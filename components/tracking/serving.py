@@ -4,8 +4,8 @@
     curl localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": ["<base64>",
     "<base64>"]}' {"predictions": ["two red apples", "a dog to the left of a car"]}
 
-Loaded by MLflow from the registered model's own copy of this package. `"params": {"num_beams": 1}` beside
-"inputs" changes the decoding.
+Loaded by MLflow from the registered model's own copy of this package. It decodes as was chosen for the model;
+`"params": {"num_beams": 1}` beside "inputs" changes that.
 """
 
 import base64
@@ -55,13 +55,13 @@ class CaptionService:
 
         Args:
             model_input: strings, as a list, an array, or a table with the column `image`.
-            params: keyword arguments of `generate`, those of the signature.
+            params: keyword arguments of `generate`, those of the signature; None: the model's own.
 
         Raises:
             BadInput: an input that is no image, named by its index and what is wrong with it; a parameter out
                 of range.
         """
-        params = params or {}
+        params = {name: value for name, value in (params or {}).items() if value is not None}
         for name, value in params.items():
             if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
                 raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,17 +27,12 @@ asked = json.loads((here / "ask.json").read_text())
 model = mlflow.pytorch.load_model(asked["model"])
 clips = [[Image.open(here / name).convert("RGB") for name in names] for names in asked["clips"]]
 code = sys.modules[type(model).__module__].__file__
-captions = model.caption(clips, **asked["decoding"])
+captions = model.caption(clips)
 (here / "answer.json").write_text(json.dumps({"captions": captions, "code": code}))
 """
 
 
-def reload_problem(
-    model: str,
-    clips: Sequence[Sequence["Image"]],
-    expected: Sequence[str],
-    decoding: Mapping[str, object],
-) -> str | None:
+def reload_problem(model: str, clips: Sequence[Sequence["Image"]], expected: Sequence[str]) -> str | None:
     """Load `model` in a fresh process and caption `clips` again; None if it gives `expected`, else what went
     wrong.
 
@@ -48,13 +43,12 @@ def reload_problem(
         model: a URI, such as models:/clip-gpt2-captioner/3.
         clips: the frames of each; a picture is one frame.
         expected: the captions that were scored, one a clip.
-        decoding: keyword arguments of `generate` that gave them.
     """
     with tempfile.TemporaryDirectory(prefix="reload-") as folder:
         names = [[f"{i}-{j}.png" for j in range(len(frames))] for i, frames in enumerate(clips)]
         for name, frame in zip(chain(*names), chain(*clips), strict=True):
             frame.save(Path(folder, name))
-        asked = {"model": model, "clips": names, "decoding": dict(decoding)}
+        asked = {"model": model, "clips": names}
         Path(folder, "ask.json").write_text(json.dumps(asked))
         try:
             done = _run(folder)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import TrainerCallback
 
@@ -11,15 +12,18 @@ from components.data.features import Features
 from components.data.tables import Tables
 from components.errors import UserError
 from components.files import atomic_path
-from components.model import CaptionModel, CaptionProcessor, require_compiler
+from components.model import CaptionModel, CaptionProcessor, for_inference, require_compiler
 from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
 from components.training.dataset import CaptionCollator, CaptionDataset
+from components.training.decoding import choose_decoding, prepare, write_choice
 from components.training.history import best_scores, history, write_history
 from components.training.processes import share_of_batch, world_size
+from components.training.schedule import eval_steps, num_train_epochs
 from components.training.trainer import CaptionTrainer
 from components.training.validation import validation_metrics
+from components.training.warm_start import Init
 
 
 def train_variant(
@@ -30,34 +34,44 @@ def train_variant(
     towers: str | Path,
     out: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
+    init: Init | None = None,
 ) -> dict[str, float]:
-    """Write the best checkpoint (by CIDEr of validation captions) and `history.json` to `out`; return its
-    validation scores, and how many training captions were cut to `train.max_tokens`.
+    """Write the best checkpoint (by CIDEr of validation captions), `history.json` and `decoding.json` to
+    `out`; return its validation scores, and how many training captions were cut to `train.max_tokens`.
 
     An interrupted call, repeated with the same parameters, data and code, goes on from its last checkpoint;
     with another number of processes, too. Each process of a distributed training calls this (see
     `components.training.processes`); the first one alone writes.
 
+    Args:
+        init: a trained captioner whose bridge this one starts from (`train.init`).
+
     Raises:
-        UserError: no such variant, or a batch that cannot be divided among the processes.
+        UserError: no such variant, a batch that cannot be divided among the processes, or an `init` that does
+            not fit.
     """
     if variant not in VARIANTS:
         raise UserError(f"There is no variant '{variant}'. Known: {', '.join(VARIANTS)}.")
     checkpoints = Path(out).parent.parent / "checkpoints" / variant
+    torch.manual_seed(params.seed)
+    towers = Path(towers)
+    fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
+    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
+    model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
+    if init is not None:
+        init.give(model)
     mark = fingerprint(
-        # the number of processes changes no result
-        params=params.model_dump(include={"seed", "model", "train"}, exclude={"train": {"num_processes"}}),
+        # the number of processes changes no result, and decoding is chosen afterwards
+        params=params.model_dump(
+            include={"seed", "model", "train"}, exclude={"train": {"num_processes", "decoding", "init"}}
+        ),
+        init=init and init.digest,
         sharded=params.train.fsdp and world_size() > 1,
         variant=variant,
         features=features.identity,
         splits=tables.images[["image_id", "split"]].values.tolist(),
         captions=tables.captions[["image_id", "caption"]].values.tolist(),
     )
-    torch.manual_seed(params.seed)
-    towers = Path(towers)
-    fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
-    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
-    model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
     trainer = build_trainer(params, model, tables, features, checkpoints, callbacks)
     with trainer.args.main_process_first(local=False):
         resume = claim(checkpoints, mark)
@@ -70,8 +84,22 @@ def train_variant(
             folder.mkdir()
             model.save_pretrained(folder, state_dict=weights)
             write_history(records, folder)
+            decide_decoding(params, folder, trainer.eval_dataset, features)
         release(checkpoints)
     return best_scores(records) | {"truncated_captions": trainer.train_dataset.truncated}
+
+
+def decide_decoding(params: Params, folder: Path, val: CaptionDataset, features: Features) -> None:
+    """Choose how the model in `folder` writes, and keep it there.
+
+    It is loaded anew: a model that was shared out among processes cannot write by itself.
+    """
+    model = for_inference(CaptionModel.from_pretrained(folder))
+    references = dict(zip(val.image_ids, val.references, strict=True))
+    fixed = params.train.decoding.model_dump(exclude_none=True)
+    choice = choose_decoding(model, references, features.batch, fixed)
+    model.generation_config.save_pretrained(folder)
+    write_choice(choice, folder)
 
 
 def build_trainer(
@@ -88,17 +116,22 @@ def build_trainer(
     val = CaptionDataset(
         tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens
     )
+    prepare(
+        model,
+        settings.decoding.model_dump(exclude_none=True),
+        longest=max(len(ids) for of_image in train.tokens for ids in of_image),
+        num_frames=int(np.max(tables.images.get("num_frames", 1))),
+    )
     if settings.torch_compile:
         require_compiler()
     bf16 = settings.bf16
     if bf16 is None:
         bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    steps = -(-len(train) // settings.batch_size) * settings.epochs
-    every = max(1, int(steps / settings.validations))
+    every = eval_steps(settings, len(train))
     arguments = training_arguments(
         workdir,
         seed=params.seed,
-        epochs=settings.epochs,
+        epochs=num_train_epochs(settings, len(train)),
         batch_size=share_of_batch(settings.batch_size, settings.gradient_accumulation_steps),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.lr_scheduler_type,
@@ -130,7 +163,7 @@ def build_trainer(
         compute_metrics=validation_metrics(processor, val),
         callbacks=list(callbacks),
         gate_learning_rate=settings.gate_learning_rate,
-        generation={"max_new_tokens": settings.max_tokens, "num_beams": 1},
+        generation={"num_beams": 1},
     )
 
 

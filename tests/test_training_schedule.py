@@ -1,0 +1,28 @@
+"""Epochs and validations that follow from the data's size where params.yaml has null."""
+
+import pytest
+
+from components.config import TrainParams
+from components.training.schedule import STEPS, eval_steps, num_train_epochs
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs", "every"),
+    [
+        (12_600, STEPS / 394, 200),  # the default data set
+        (740, STEPS / 24, 200),  # somebody's own drawings
+        (40, 100, 50),  # a handful: not learned by heart, and validated four times
+        (1_000_000, 3, 200),
+    ],
+)
+def test_null_makes_about_as_many_steps_of_any_data(examples, epochs, every):
+    settings = TrainParams(epochs=None, validations=None)
+    assert num_train_epochs(settings, examples) == pytest.approx(epochs)
+    assert eval_steps(settings, examples) == every
+
+
+def test_a_number_stays_what_it_is():
+    settings = TrainParams(epochs=2, validations=5)
+    assert num_train_epochs(settings, 740) == 2
+    assert eval_steps(settings, 740) == 9
+    assert eval_steps(TrainParams(epochs=0.01, validations=5), 740) == 1
