@@ -6,14 +6,18 @@ from transformers import AutoTokenizer, CLIPModel
 
 from components.config import Params
 from components.data.features import Features
+from components.data.live_features import LiveFeatures
 from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
 from components.evaluation.decode import decode, likelihood
 from components.evaluation.evaluate import MODEL, Evaluation, evaluate
+from components.evaluation.minimal_pairs import pair_statistics, read_pairs
 from components.evaluation.monitors import monitors
 from components.evaluation.scorers import References
+from components.evaluation.truth import Truth
 from components.model import CaptionModel, for_inference
+from components.towers.encode import VisionEncoder
 
 
 def evaluate_variant(
@@ -45,20 +49,41 @@ def evaluate_variant(
     clip = CLIPModel.from_pretrained(Path(towers) / "clip").eval().to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
     embeds = features.image_embeds(image_ids)
+    truth = Truth.of(tables, test)
+    said = {name: [captions[i] for i in image_ids] for name, captions in systems.items()}
     extra = {
-        name: {"clip": clip_scores(clip, tokenizer, embeds, [captions[i] for i in image_ids])}
-        for name, captions in systems.items()
+        name: {"clip": clip_scores(clip, tokenizer, embeds, captions)} | truth.statistics(captions)
+        for name, captions in said.items()
     }
     extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
     extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
+    if pairs := read_pairs(tables):
+        extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, _pair_captions(params, pairs, towers, model))
     return evaluate(
         systems,
         References(references),
         extra=extra,
         monitors=monitors(decoded.captions, references, train.captions["caption"], decoded.ended),
+        notes={name: truth.notes(captions) for name, captions in said.items()},
         samples=settings.bootstrap_samples,
         seed=params.seed,
     )
+
+
+def _pair_captions(params: Params, pairs: Tables, towers: str | Path, model: CaptionModel) -> list[str]:
+    """The model's captions of the minimal pairs: few pictures, encoded when asked for."""
+    settings, image_ids = params.evaluate, list(pairs.images["image_id"])
+    encoder = VisionEncoder(Path(towers) / "clip", params.model.feature_layer)
+    decoded = decode(
+        model,
+        model.processor,
+        image_ids,
+        LiveFeatures(pairs, encoder).batch,
+        batch_size=settings.batch_size,
+        progress="minimal pairs",
+        **settings.decoding(),
+    )
+    return [decoded.captions[image_id] for image_id in image_ids]
 
 
 def _nearest_neighbour(features: Features, train: Tables, image_ids: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from components.errors import UserError
@@ -23,6 +24,9 @@ class Variant:
         captions: image_id -> caption, test split.
         cider: image_id -> CIDEr of that caption.
         history: the records of training: {"step", "epoch", "loss" | "val/CIDEr" | "gate/attention.0" | ...}.
+        wrong_words: image_id -> places in `caption.split()` of what is wrong; empty where nobody can tell.
+        right: image_id -> is the caption right, as far as the data tells: in everything (of a scene), or in
+            what it names; empty where nobody can tell.
     """
 
     name: str
@@ -30,6 +34,8 @@ class Variant:
     captions: Mapping[str, str]
     cider: Mapping[str, float]
     history: list[dict[str, Any]] = field(default_factory=list)
+    wrong_words: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    right: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,14 @@ def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
     if metrics is None:
         raise UserError(f"{Path(results) / 'metrics.json'}: no such file. Run `dvc repro evaluate` first.")
     history = read_json(Path(model) / "history.json") or []
-    return Variant(name, metrics, rows["caption"].to_dict(), rows["CIDEr"].to_dict(), history)
+    marks = _marks(rows) if "wrong_words" in rows else {}
+    return Variant(name, metrics, rows["caption"].to_dict(), rows["CIDEr"].to_dict(), history, **marks)
+
+
+def _marks(rows: pd.DataFrame) -> dict[str, dict]:
+    """`wrong_words` and `right` of a `Variant`, where the data says what is true."""
+    right = rows["entirely_right"] == 1 if "entirely_right" in rows else rows["wrong_names"].str.len() == 0
+    return {"wrong_words": rows["wrong_words"].to_dict(), "right": right.to_dict()}
 
 
 def read_json(path: str | Path) -> Any:
