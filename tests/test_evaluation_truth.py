@@ -216,7 +216,7 @@ def test_truth_stands_in_the_files_with_intervals(folder):
         row = metrics[system]["entirely_right"]
         assert row["mean"] == pytest.approx(right) and row["low"] <= row["mean"] <= row["high"]
     assert metrics["model"]["minimal_pairs"]["mean"] == 0.5 and "minimal_pairs" not in metrics["blind"]
-    assert metrics["model"]["CHAIRi"]["mean"] == pytest.approx(1 / 8)
+    assert metrics["model"]["CHAIRi"]["mean"] == pytest.approx(1 / 7)
     rows = read_per_image(folder / "per_image.parquet")
     assert rows["entirely_right"].tolist() == [1, 0, 1, 1, 1, 0]
     assert [list(names) for names in rows["wrong_names"]] == [[], ["key"], [], [], [], []]

@@ -1,5 +1,6 @@
 """Evaluate one trained variant on the test split, beside the baselines it has to beat."""
 
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer, CLIPModel
@@ -31,14 +32,8 @@ def evaluate_variant(
     model = CaptionModel.from_pretrained(model_folder)
     model = for_inference(model, settings.bf16, settings.torch_compile)
 
-    decoded = decode(
-        model,
-        model.processor,
-        image_ids,
-        features.batch,
-        batch_size=settings.batch_size,
-        **settings.decoding(),
-    )
+    say = partial(decode, model, model.processor, batch_size=settings.batch_size, **settings.decoding())
+    decoded = say(image_ids, features.batch)
     shown = baselines.other_image(image_ids, params.seed)
     systems = {
         MODEL: decoded.captions,
@@ -57,8 +52,10 @@ def evaluate_variant(
     }
     extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
     extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
-    if pairs := read_pairs(tables):
-        extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, _pair_captions(params, pairs, towers, model))
+    if pairs := read_pairs(tables):  # few pictures, encoded when asked for
+        live = LiveFeatures(pairs, VisionEncoder(Path(towers) / "clip", params.model.feature_layer))
+        captions = say(list(pairs.images["image_id"]), live.batch, progress="minimal pairs").captions
+        extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, list(captions.values()))
     return evaluate(
         systems,
         References(references),
@@ -68,22 +65,6 @@ def evaluate_variant(
         samples=settings.bootstrap_samples,
         seed=params.seed,
     )
-
-
-def _pair_captions(params: Params, pairs: Tables, towers: str | Path, model: CaptionModel) -> list[str]:
-    """The model's captions of the minimal pairs: few pictures, encoded when asked for."""
-    settings, image_ids = params.evaluate, list(pairs.images["image_id"])
-    encoder = VisionEncoder(Path(towers) / "clip", params.model.feature_layer)
-    decoded = decode(
-        model,
-        model.processor,
-        image_ids,
-        LiveFeatures(pairs, encoder).batch,
-        batch_size=settings.batch_size,
-        progress="minimal pairs",
-        **settings.decoding(),
-    )
-    return [decoded.captions[image_id] for image_id in image_ids]
 
 
 def _nearest_neighbour(features: Features, train: Tables, image_ids: list[str]) -> dict[str, str]:
