@@ -202,7 +202,7 @@ def folder(tmp_path_factory):
         {name: dict(zip(ids, captions, strict=True)) for name, captions in said.items()},
         References(tables.references()),
         extra,
-        notes={name: truth.notes(captions) for name, captions in said.items()},
+        notes=truth.notes(said["model"]),
         samples=200,
     )
     folder = tmp_path_factory.mktemp("results")

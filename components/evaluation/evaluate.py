@@ -47,7 +47,7 @@ class Evaluation:
         statistics: system -> family -> [n x width], see `metrics`; of minimal pairs, a row a pair.
         intervals: system -> metric -> interval.
         monitors: name -> share or number, of the model's captions.
-        notes: system -> column -> n remarks on its captions, see `Truth.notes`.
+        notes: column -> n remarks on the model's captions, see `Truth.notes`.
     """
 
     image_ids: list[str]
@@ -55,7 +55,7 @@ class Evaluation:
     statistics: dict[str, dict[str, np.ndarray]]
     intervals: dict[str, dict[str, Interval]]
     monitors: dict[str, float]
-    notes: dict[str, dict[str, list]] = field(default_factory=dict)
+    notes: dict[str, list] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, dict]:
         """The content of metrics.json."""
@@ -85,8 +85,8 @@ class Evaluation:
         for metric in (METRICS[name] for name in PER_IMAGE if METRICS[name].family in families):
             known = metric.family in statistics
             frame[metric.name] = metric.per_image(statistics[metric.family]) if known else np.nan
-        for column, remarks in self.notes.get(system, {}).items():
-            frame[column] = remarks
+        for column, remarks in self.notes.items():
+            frame[column] = remarks if system == MODEL else None
         for family in families:
             frame[f"{family}_statistics"] = list(statistics[family]) if family in statistics else None
         return frame
@@ -102,7 +102,7 @@ def evaluate(
     references: References,
     extra: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     monitors: Mapping[str, float] | None = None,
-    notes: Mapping[str, Mapping[str, list]] | None = None,
+    notes: Mapping[str, list] | None = None,
     samples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
@@ -114,7 +114,7 @@ def evaluate(
         extra: system -> family -> [n x width] from elsewhere: "clip" (`clip_scores`), "likelihood"
             (`likelihood`), "objects", "scene", "drawings" (`Truth`), "minimal_pairs" (`pair_statistics`).
         monitors: of the model's captions.
-        notes: system -> column -> remarks on its captions (`Truth`).
+        notes: column -> remarks on the model's captions (`Truth`).
         samples, seed: of the bootstrap.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 
 from components.data.synonyms import IDIOMS, forms
 from components.data.tables import Tables
-from components.evaluation.monitors import words
+from components.evaluation.monitors import positions, words
 
 Synonyms = Sequence[str]
 """The names of one object, the first of which stands for it."""
@@ -45,20 +45,19 @@ class Vocabulary:
 
     def mentions(self, caption: str) -> list[Mention]:
         """The objects that `caption` names, in its order."""
-        spoken = [(place, word) for place, part in enumerate(caption.split()) for word in words(part)]
+        places, said = positions(caption)
         found, start = [], 0
-        while start < len(spoken):
-            end = self._end(tuple(word for _, word in spoken[start : start + self._longest]), start)
-            names = self._means.get(tuple(word for _, word in spoken[start:end]), frozenset())
+        while start < len(said):
+            length = self._length(tuple(said[start : start + self._longest]))
+            names = self._means.get(tuple(said[start : start + length]))
             if names:
-                found.append(Mention(names, spoken[start][0], spoken[end - 1][0] + 1))
-            start = end
+                found.append(Mention(names, places[start], places[start + length - 1] + 1))
+            start += length
         return found
 
-    def _end(self, following: tuple[str, ...], start: int) -> int:
-        """Where the longest known phrase at `start` ends; that of the word itself if none begins there."""
-        lengths = range(len(following), 1, -1)
-        return start + next((n for n in lengths if following[:n] in self._means), 1)
+    def _length(self, following: tuple[str, ...]) -> int:
+        """Words of the longest known phrase that `following` begins with; 1 if it begins with none."""
+        return next((n for n in range(len(following), 1, -1) if following[:n] in self._means), 1)
 
 
 def _all_forms(names: Iterable[str]) -> list[str]:

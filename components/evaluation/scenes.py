@@ -12,7 +12,7 @@ import numpy as np
 
 from components.data import facts
 from components.data.grammar import every_caption
-from components.evaluation.monitors import words
+from components.evaluation.monitors import positions, words
 
 
 class Scenes:
@@ -23,14 +23,12 @@ class Scenes:
     """
 
     def __init__(self, scenes: Sequence[str]):
-        self._right = [
-            {tuple(words(caption)) for caption in every_caption(facts.from_json(scene))} for scene in scenes
-        ]
+        self._right = [every_caption(facts.from_json(scene)) for scene in scenes]
 
     def entirely_right(self, captions: Sequence[str]) -> np.ndarray:
-        """[n], bool, of the images' captions in their order."""
+        """[n], bool, of the images' captions in their order; case and punctuation do not matter."""
         judged = zip(captions, self._right, strict=True)
-        return np.array([tuple(words(caption)) in right for caption, right in judged], dtype=bool)
+        return np.array([" ".join(words(caption)) in right for caption, right in judged], dtype=bool)
 
     def wrong_words(self, captions: Sequence[str]) -> list[list[int]]:
         """For each caption the places, in `caption.split()`, of the words in which it differs from the right
@@ -39,14 +37,13 @@ class Scenes:
         return [_strange(caption, right) for caption, right in zip(captions, self._right, strict=True)]
 
 
-def _strange(caption: str, right: set[tuple[str, ...]]) -> list[int]:
-    spoken = [(place, word) for place, part in enumerate(caption.split()) for word in words(part)]
-    said = tuple(word for _, word in spoken)
-    if said in right:
+def _strange(caption: str, right: set[str]) -> list[int]:
+    if " ".join(words(caption)) in right:
         return []
-    matchers = (SequenceMatcher(None, said, other, autojunk=False) for other in sorted(right))
+    places, said = positions(caption)
+    matchers = (SequenceMatcher(None, said, other.split(), autojunk=False) for other in sorted(right))
     changes = max(matchers, key=SequenceMatcher.ratio).get_opcodes()
-    return [spoken[i][0] for kind, start, end, *_ in changes if kind != "equal" for i in range(start, end)]
+    return [places[i] for kind, start, end, *_ in changes if kind != "equal" for i in range(start, end)]
 
 
 def by_group(right: np.ndarray, groups: Sequence[str], names: Sequence[str]) -> np.ndarray:

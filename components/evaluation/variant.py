@@ -61,7 +61,7 @@ def evaluate_variant(
         References(references),
         extra=extra,
         monitors=monitors(decoded.captions, references, train.captions["caption"], decoded.ended),
-        notes={name: truth.notes(captions) for name, captions in said.items()},
+        notes=truth.notes(said[MODEL]),
         samples=settings.bootstrap_samples,
         seed=params.seed,
     )
