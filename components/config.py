@@ -41,6 +41,9 @@ class DataParams(Section):
     folder: str = "raw"  # where a user's data lies: DVC prepares again when anything in it changes
     annotations: str | list[str] | dict[str, str] | None = None  # below `folder`: a file or more
     images: str | dict[str, str] | None = None  # below `folder`: that of the pictures, or one a split
+    objects: str | list[str] | dict[str, str] | None = (
+        None  # below `folder`: COCO instances, of coco, karpathy
+    )
     on_invalid: Literal["fail", "quarantine"] = "fail"
     splits: Literal["auto", "given", "hash"] = "auto"
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -52,7 +55,7 @@ class DataParams(Section):
     licence: str = ""  # goes into the model card
 
     def files(self) -> dict[str, str | list[str] | dict[str, str] | None]:
-        """`annotations` and `images` as paths; absolute ones stay what they are."""
+        """`annotations`, `images` and `objects` as paths; absolute ones stay what they are."""
 
         def paths(given):
             if isinstance(given, dict):
@@ -61,7 +64,14 @@ class DataParams(Section):
                 return [paths(name) for name in given]
             return given and str(Path(self.folder) / given)
 
-        return {"annotations": paths(self.annotations), "images": paths(self.images)}
+        return {key: paths(getattr(self, key)) for key in ("annotations", "images", "objects")}
+
+    @model_validator(mode="after")
+    def objects_have_a_reader(self) -> "DataParams":
+        """Else they would silently be left out."""
+        if self.objects and self.source in ("scenes", "table", "video"):
+            raise ValueError(f"objects are read by the sources coco and karpathy, source is {self.source}")
+        return self
 
 
 class TowerParams(Section):

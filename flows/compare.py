@@ -19,6 +19,7 @@ from components.evaluation.evaluate import MODEL, compare
 from components.tracking.lookup import TestedRun, log_comparison, tested_run
 
 METRICS = ("CIDEr", "BLEU-4")
+TRUE = "entirely_right"  # of scenes only
 
 
 def compare_runs(first: str, second: str, samples: int = 2000) -> dict[str, Difference]:
@@ -34,7 +35,8 @@ def compare_runs(first: str, second: str, samples: int = 2000) -> dict[str, Diff
         raise UserError(
             f"Not comparable: {a.name} was tested on the data {a.test_digest}, {b.name} on {b.test_digest}."
         )
-    differences = compare(rows(a), rows(b), METRICS, samples)
+    metrics = (*METRICS, TRUE) if all(TRUE in run.scores for run in (a, b)) else METRICS
+    differences = compare(rows(a), rows(b), metrics, samples)
     words = verdict(differences)
     Console().print(table(a, b, differences), f"{a.name} against {b.name}: {words}.\n", highlight=False)
     log_comparison(a.run_id, b, content(a, b, differences, samples), words)

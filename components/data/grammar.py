@@ -12,7 +12,9 @@ colour that CLDR's name has ('green apple') is always said; a colour that the dr
 fox') in every second phrase.
 """
 
+import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.data.drawing import NUMBERS, Drawing, with_article
@@ -31,6 +33,11 @@ class Counts:
     kind = "counts"
 
     @property
+    def things(self) -> tuple[tuple[Drawing, int], ...]:
+        """What is drawn, and how often."""
+        return ((self.drawing, self.number),)
+
+    @property
     def group(self) -> str:
         """What is held out as a whole: the drawing with its number."""
         return f"{self.number} {self.drawing.name}"
@@ -46,6 +53,11 @@ class Pair:
     second_number: int
     horizontal: bool
     ground: Ground
+
+    @property
+    def things(self) -> tuple[tuple[Drawing, int], ...]:
+        """What is drawn, and how often; the left or upper one first."""
+        return ((self.first, self.first_number), (self.second, self.second_number))
 
     @property
     def kind(self) -> str:
@@ -101,34 +113,57 @@ SIDES = {True: ("on the left", "on the right"), False: ("at the top", "at the bo
 
 def references(scene: Scene, rng: random.Random, number: int = 5) -> list[str]:
     """`number` captions of `scene`, all of different templates."""
-    templates, fields = (
-        (COUNT_TEMPLATES, _count_fields) if isinstance(scene, Counts) else (PAIR_TEMPLATES, _pair_fields)
-    )
-    return [template.format(**fields(scene, rng)) for template in rng.sample(templates, number)]
+    return [_say(template, scene, _phrases(scene, rng)) for template in rng.sample(_templates(scene), number)]
 
 
-def _count_fields(scene: Counts, rng: random.Random) -> dict[str, str]:
-    phrase = scene.drawing.phrase(scene.number, coloured=rng.random() < 0.5)
-    if scene.number == 1 and rng.random() < 0.25:  # people say so now and then
-        phrase = f"{NUMBERS[1]} {phrase.split(' ', 1)[1]}"
-    place_of, place = PLACES[scene.number][scene.place]
-    return {"np": phrase, "place_of": place_of, "place": place} | _shared(scene.ground, scene.number)
+def every_caption(scene: Scene) -> set[str]:
+    """All captions that say just what `scene` is: whatever `references` can draw, and 'one' for 'a' anywhere.
+
+    Those of two scenes that differ in any fact have none in common, so that a caption is right if it is here.
+    """
+    ways = [_ways(drawing, number) for drawing, number in scene.things]
+    return {_say(t, scene, phrases) for t in _templates(scene) for phrases in itertools.product(*ways)}
 
 
-def _pair_fields(scene: Pair, rng: random.Random) -> dict[str, str]:
+def _templates(scene: Scene) -> tuple[str, ...]:
+    return COUNT_TEMPLATES if isinstance(scene, Counts) else PAIR_TEMPLATES
+
+
+def _phrases(scene: Scene, rng: random.Random) -> list[str]:
+    """A noun phrase for each of the things; of a drawing that stands alone people say 'one' now and then."""
+    phrases = [drawing.phrase(number, coloured=rng.random() < 0.5) for drawing, number in scene.things]
+    if isinstance(scene, Counts) and scene.number == 1 and rng.random() < 0.25:
+        return [_one(phrases[0])]
+    return phrases
+
+
+def _ways(drawing: Drawing, number: int) -> list[str]:
+    """All noun phrases for `number` of a drawing."""
+    phrases = [drawing.phrase(number, coloured) for coloured in (False, True)]
+    return phrases if number > 1 else [*phrases, *map(_one, phrases)]
+
+
+def _one(phrase: str) -> str:
+    """'a fox' -> 'one fox'."""
+    return f"{NUMBERS[1]} {phrase.split(' ', 1)[1]}"
+
+
+def _say(template: str, scene: Scene, phrases: Sequence[str]) -> str:
+    """`template` filled in; a verb agrees with the first of the things."""
+    ground = with_article(scene.ground.phrase)
+    verb = "is" if scene.things[0][1] == 1 else "are"
+    if isinstance(scene, Counts):
+        place_of, place = PLACES[scene.number][scene.place]
+        return template.format(np=phrases[0], place_of=place_of, place=place, ground=ground, verb=verb)
     relation, inverse = RELATIONS[scene.horizontal]
     first_side, second_side = SIDES[scene.horizontal]
-    return {
-        "first": scene.first.phrase(scene.first_number, coloured=rng.random() < 0.5),
-        "second": scene.second.phrase(scene.second_number, coloured=rng.random() < 0.5),
-        "relation": relation,
-        "inverse": inverse,
-        "first_side": first_side,
-        "second_side": second_side,
-    } | _shared(scene.ground, scene.first_number)
-
-
-def _shared(ground: Ground, number: int) -> dict[str, str]:
-    """The ground, and the verb that agrees with the `number` that follows or precedes it."""
-    verb = "is" if number == 1 else "are"
-    return {"ground": with_article(ground.phrase), "verb": verb}
+    return template.format(
+        first=phrases[0],
+        second=phrases[1],
+        relation=relation,
+        inverse=inverse,
+        first_side=first_side,
+        second_side=second_side,
+        ground=ground,
+        verb=verb,
+    )

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from components.data.facts import objects_of, to_json
 from components.data.grammar import PLACES, Counts, Pair, Scene, references
 from components.data.grounds import GROUNDS, PATTERNS, Ground, paint
 from components.data.layout import layout
@@ -32,6 +33,10 @@ HELD_OUT = {"val": 0.075, "test": 0.075}
 
 PICTURES = {"val": 0.05, "test": 0.05}
 """Share of the pictures of each held-out split."""
+
+Combinations = dict[str, list]
+"""'counts-SPLIT' -> (drawing, number), 'pairs-SPLIT' -> (drawing, drawing): what each split may show."""
+
 
 def build_scenes(
     folder: str | Path, *, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
@@ -53,18 +58,36 @@ def compose(
     folder: Path, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw the pictures into `folder`/images; returns the tables of images and captions."""
-    (folder / "images").mkdir(parents=True)
-    images, captions = [], []
-    rng = np.random.default_rng(seed)
-    for number, (split, scene, texts) in enumerate(plan(num_images, seed, patterns)):
-        image_id = f"scene-{number:06d}"
-        data = _png(draw(scene, image_size, rng))
-        (folder / "images" / f"{image_id}.png").write_bytes(data)
-        images.append(_row(image_id, split, scene, data, image_size))
-        captions.extend((image_id, text) for text in texts)
-    caption_table = pd.DataFrame(captions, columns=["image_id", "caption"])
-    caption_table.insert(0, "caption_id", range(len(captions)))
-    return pd.DataFrame(images), caption_table
+    writer, rng = Writer(folder, image_size), np.random.default_rng(seed)
+    for split, scene, texts in plan(num_images, seed, patterns):
+        writer.add(split, scene, texts, rng)
+    return writer.tables()
+
+
+class Writer:
+    """Draws scenes of `size` x `size` pixels into `folder`/images, and keeps the rows of their tables."""
+
+    def __init__(self, folder: Path, size: int):
+        self.folder, self.size = folder, size
+        self._images: list[dict[str, object]] = []
+        self._captions: list[tuple[str, str]] = []
+        (folder / "images").mkdir(parents=True)
+
+    def add(
+        self, split: str, scene: Scene, texts: Sequence[str], rng: np.random.Generator, **more: object
+    ) -> None:
+        """One more picture; `more` are further columns of its row."""
+        image_id = f"scene-{len(self._images):06d}"
+        data = _png(draw(scene, self.size, rng))
+        (self.folder / "images" / f"{image_id}.png").write_bytes(data)
+        self._images.append(_row(image_id, split, scene, data, self.size) | more)
+        self._captions.extend((image_id, text) for text in texts)
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The tables of images and captions."""
+        captions = pd.DataFrame(self._captions, columns=["image_id", "caption"])
+        captions.insert(0, "caption_id", range(len(captions)))
+        return pd.DataFrame(self._images), captions
 
 
 def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dict[str, object]:
@@ -77,6 +100,8 @@ def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dic
         "sha256": hashlib.sha256(data).hexdigest(),
         "kind": scene.kind,
         "group": scene.group,
+        "objects": objects_of(scene),
+        "scene": to_json(scene),
     }
 
 
@@ -89,12 +114,12 @@ def plan(
     """
     rng = random.Random(seed)
     grounds = [ground for ground in GROUNDS if ground.pattern in patterns]
-    splits = _split_combinations(rng)
+    splits = split_combinations(rng)
     vocabulary: set[str] = set()
     for split, size in zip(SPLITS, _split_sizes(num_images), strict=True):
         for kind in itertools.islice(itertools.cycle(KINDS), size):
             for _ in range(10_000):
-                scene = _draw_scene(kind, splits, split, rng.choice(grounds), rng)
+                scene = draw_scene(kind, splits, split, rng.choice(grounds), rng)
                 texts = references(scene, rng)
                 words = set(" ".join(texts).split())
                 if split == "train" or words <= vocabulary:
@@ -114,8 +139,8 @@ def _split_sizes(num_images: int) -> tuple[int, int, int]:
     return num_images - val - test, val, test
 
 
-def _split_combinations(rng: random.Random) -> dict[str, list]:
-    """For each split: 'counts-SPLIT' -> (drawing, number), 'pairs-SPLIT' -> (drawing, drawing)."""
+def split_combinations(rng: random.Random) -> Combinations:
+    """All combinations, shared out among the splits."""
     combinations = {
         "counts": list(itertools.product(drawings(), PLACES)),
         "pairs": list(itertools.combinations(drawings(), 2)),
@@ -131,7 +156,7 @@ def _split_combinations(rng: random.Random) -> dict[str, list]:
     return result
 
 
-def _draw_scene(kind: str, splits: dict[str, list], split: str, ground: Ground, rng: random.Random) -> Scene:
+def draw_scene(kind: str, splits: Combinations, split: str, ground: Ground, rng: random.Random) -> Scene:
     """A random scene of `kind` from the combinations of `split`."""
     if kind == "counts":
         drawing, number = rng.choice(splits[f"counts-{split}"])

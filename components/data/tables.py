@@ -4,6 +4,12 @@
     images.parquet     image_id, file_name (relative to images/), split, width, height, sha256, ...
     captions.parquet   caption_id, image_id, caption; several rows an image
 
+Further columns of an image are optional. Evaluation reads two of them, which say what is true of a picture:
+
+    objects            what is in it: a list of lists, each the name of an object and its synonyms;
+                       missing where nobody knows, empty where there is nothing
+    scene              of the embedded data set: all facts, as JSON (`components.data.facts`)
+
 Every source ends in this form and nothing downstream knows where the data came from.
 """
 

@@ -1,12 +1,13 @@
 """All scores of all systems on one split, with their intervals, and the files that later stages read.
 
-per_image.parquet  a row an image and system: caption, scores, and the statistics that they are made of
+per_image.parquet  a row an image and system: caption, scores, what is wrong in it, and the statistics that
+                   the scores are made of
 metrics.json       {system: {metric: {mean, low, high}}, "monitors": {...}, "degenerate": "..." if it is}
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,25 @@ import pandas as pd
 
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference, Interval, interval, paired_bootstrap
-from components.evaluation.metrics import FAMILIES, METRICS
+from components.evaluation.metrics import METRICS
 from components.evaluation.scorers import Captions, References, coco_statistics
 from components.files import atomic_path
 
 MODEL = "model"
 """The system under test; the others are baselines."""
 
-PER_IMAGE = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "CLIPScore", "perplexity")
+PER_IMAGE = (
+    "CIDEr",
+    "BLEU-4",
+    "METEOR",
+    "ROUGE-L",
+    "CLIPScore",
+    "perplexity",
+    "entirely_right",
+    "drawings_right",
+    "CHAIRi",
+    "object_recall",
+)
 """Metrics that are kept for each image."""
 
 
@@ -32,10 +44,11 @@ class Evaluation:
     Attributes:
         image_ids: n images, the order of all rows.
         captions: system -> n captions.
-        statistics: system -> family -> [n x width], see `metrics`.
+        statistics: system -> family -> [n x width], see `metrics`; of minimal pairs, a row a pair.
         intervals: system -> metric -> interval.
         monitors: name -> share or number, of the model's captions.
         degenerate: what is wrong with the model's captions, see `degeneration`; None if they are sound.
+        notes: column -> n remarks on the model's captions, see `Truth.notes`.
     """
 
     image_ids: list[str]
@@ -44,6 +57,7 @@ class Evaluation:
     intervals: dict[str, dict[str, Interval]]
     monitors: dict[str, float]
     degenerate: str | None = None
+    notes: dict[str, list] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, dict]:
         """The content of metrics.json."""
@@ -55,8 +69,8 @@ class Evaluation:
         return scores | {"monitors": self.monitors} | failed
 
     def per_image(self) -> pd.DataFrame:
-        """image_id, system, caption, a column a metric (missing where a system has none), a list column a
-        family.
+        """image_id, system, caption, a column a metric (missing where a system has none), the notes, a list
+        column a family. What no system has gets no column.
         """
         return pd.concat([self._per_image(system) for system in self.captions], ignore_index=True)
 
@@ -69,14 +83,21 @@ class Evaluation:
             path.write_text(json.dumps(self.metrics(), indent=2) + "\n", encoding="utf-8")
 
     def _per_image(self, system: str) -> pd.DataFrame:
-        statistics = self.statistics[system]
+        statistics, families = self.statistics[system], self._families()
         frame = pd.DataFrame({"image_id": self.image_ids, "system": system, "caption": self.captions[system]})
-        for metric in (METRICS[name] for name in PER_IMAGE):
+        for metric in (METRICS[name] for name in PER_IMAGE if METRICS[name].family in families):
             known = metric.family in statistics
             frame[metric.name] = metric.per_image(statistics[metric.family]) if known else np.nan
-        for family in FAMILIES:
+        for column, remarks in self.notes.items():
+            frame[column] = remarks if system == MODEL else None
+        for family in families:
             frame[f"{family}_statistics"] = list(statistics[family]) if family in statistics else None
         return frame
+
+    def _families(self) -> list[str]:
+        """Those of images that any system has."""
+        of_images = dict.fromkeys(metric.family for metric in METRICS.values() if metric.of == "images")
+        return [name for name in of_images if any(name in known for known in self.statistics.values())]
 
 
 def evaluate(
@@ -84,6 +105,7 @@ def evaluate(
     references: References,
     extra: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     monitors: Mapping[str, float] | None = None,
+    notes: Mapping[str, list] | None = None,
     samples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
@@ -93,8 +115,9 @@ def evaluate(
         systems: "model", "nearest_neighbour", ... -> image_id -> caption.
         references: of exactly these images.
         extra: system -> family -> [n x width] from elsewhere: "clip" (`clip_scores`), "likelihood"
-            (`likelihood`).
+            (`likelihood`), "objects", "scene", "drawings" (`Truth`), "minimal_pairs" (`pair_statistics`).
         monitors: of the model's captions.
+        notes: column -> remarks on the model's captions (`Truth`).
         samples, seed: of the bootstrap.
 
     Raises:
@@ -112,7 +135,9 @@ def evaluate(
         for system, families in statistics.items()
     }
     captions = {system: references.align(answers, system) for system, answers in systems.items()}
-    return Evaluation(references.image_ids, captions, statistics, intervals, dict(monitors or {}))
+    return Evaluation(
+        references.image_ids, captions, statistics, intervals, dict(monitors or {}), dict(notes or {})
+    )
 
 
 def read_per_image(path: str | Path, system: str = MODEL) -> pd.DataFrame:
@@ -166,7 +191,7 @@ def _stack(rows: pd.DataFrame, name: str) -> np.ndarray:
     """The statistics [n x width] that a metric is made of."""
     if name not in METRICS:
         raise UserError(f"No metric '{name}'. There are {', '.join(METRICS)}.")
-    column = rows[f"{METRICS[name].family}_statistics"]
-    if column.isna().any():
+    column = rows.get(f"{METRICS[name].family}_statistics")
+    if column is None or column.isna().any():
         raise UserError(f"The metric '{name}' was not computed for these captions.")
     return np.stack(column.to_list())

@@ -14,6 +14,9 @@ import numpy as np
 from components.evaluation.java import METEOR_FIELDS
 
 BLEU_ORDER = 4
+SCENE_KINDS = ("counts", "pairs", "groups")
+FACTS = ("thing", "number", "side", "colour")
+"""What scenes of a minimal pair may differ in."""
 
 
 def mean(sums: np.ndarray, count: int) -> np.ndarray:
@@ -67,10 +70,16 @@ def perplexity(sums: np.ndarray, count: int) -> np.ndarray:
     return np.exp(sums[..., 0] / sums[..., 1])
 
 
+def share(sums: np.ndarray, count: int, part: int, whole: int) -> np.ndarray:
+    """Sum number `part` over sum number `whole`; 0 where there is nothing to have a share of."""
+    nothing = np.zeros(sums.shape[:-1])
+    return np.divide(sums[..., part], sums[..., whole], out=nothing, where=sums[..., whole] > 0)
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A score: its name, which statistics it reads, and the formula (sums [... x width], number of images)
-    -> [...].
+    """A score: its name, which statistics it reads, and the formula (sums [... x width], number of rows)
+    -> [...]. Metrics of one family (BLEU-1..4) share their statistics, a row an image (or a pair of them).
     """
 
     name: str
@@ -78,6 +87,12 @@ class Metric:
     width: int
     formula: Callable[[np.ndarray, int], np.ndarray]
     higher_is_better: bool = True
+    of: str = "images"
+
+    @property
+    def label(self) -> str:
+        """The name as people read it."""
+        return self.name.replace("_", " ")
 
     def corpus(self, statistics: np.ndarray) -> float:
         """The score of a corpus from its images' statistics [n x width]."""
@@ -86,6 +101,13 @@ class Metric:
     def per_image(self, statistics: np.ndarray) -> np.ndarray:
         """The score of each image alone: [n x width] -> [n]."""
         return self.formula(statistics, 1)
+
+
+def _by_group(name: str, family: str, groups: tuple[str, ...], of: str = "images") -> list[Metric]:
+    """Share of what is right, over all and by group, from the statistics that `scenes.by_group` makes."""
+    names, width = [name, *(f"{name}_{group}" for group in groups)], 2 * (1 + len(groups))
+    formulas = [partial(share, part=2 * i, whole=2 * i + 1) for i in range(len(names))]
+    return [Metric(n, family, width, f, of=of) for n, f in zip(names, formulas, strict=True)]
 
 
 METRICS: dict[str, Metric] = {
@@ -100,9 +122,19 @@ METRICS: dict[str, Metric] = {
         Metric("ROUGE-L", "rouge", 1, mean),
         Metric("CLIPScore", "clip", 1, mean),
         Metric("perplexity", "likelihood", 2, perplexity, higher_is_better=False),
+        *_by_group("entirely_right", "scene", SCENE_KINDS),
+        Metric("drawings_right", "drawings", 1, mean),
+        Metric("CHAIRi", "objects", 6, partial(share, part=0, whole=1), higher_is_better=False),
+        Metric("CHAIRs", "objects", 6, partial(share, part=2, whole=3), higher_is_better=False),
+        Metric("object_recall", "objects", 6, partial(share, part=4, whole=5)),
+        *_by_group("minimal_pairs", "minimal_pairs", FACTS, of="pairs"),
     )
 }
-"""All metrics in the order in which tables show them."""
+"""All metrics in the order in which tables show them: likeness to the references, then truth."""
 
-FAMILIES: dict[str, int] = {metric.family: metric.width for metric in METRICS.values()}
-"""Width of each family of statistics; metrics of one family (BLEU-1..4) share them."""
+TRUTH = [
+    name
+    for name, metric in METRICS.items()
+    if metric.family in ("scene", "drawings", "objects", "minimal_pairs")
+]
+"""Metrics that ask whether a caption is true; CHAIRi and CHAIRs as Rohrbach et al. (2018) call them."""

@@ -13,6 +13,12 @@ def words(caption: str) -> list[str]:
     return [word for part in caption.lower().split() if (word := part.strip(_EDGES))]
 
 
+def positions(caption: str) -> tuple[list[int], list[str]]:
+    """The places in `caption.split()` of its `words`, and these."""
+    found = [(place, word) for place, part in enumerate(caption.split()) for word in words(part)]
+    return [place for place, _ in found], [word for _, word in found]
+
+
 def distinct(captions: Sequence[str], order: int) -> float:
     """Different n-grams over all n-grams of all captions (Li et al., 2016); 0 if there is none."""
     grams = [gram for caption in captions for gram in _grams(words(caption), order)]

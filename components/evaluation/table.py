@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.evaluation.degeneration import failure_panel
-from components.evaluation.metrics import METRICS
+from components.evaluation.metrics import METRICS, TRUTH
 
 Results = Mapping[str, Mapping[str, Any]]
 """variant -> content of its metrics.json."""
@@ -65,7 +65,7 @@ def results_table(results: Results, title: str = "Test split") -> Table:
     columns = systems(results)
     table = Table(
         title=title,
-        caption="mean and 95 % interval over images; perplexity: lower is better",
+        caption="mean and 95 % interval over images; perplexity and CHAIR: lower is better",
         box=box.SIMPLE_HEAD,
         padding=0,
     )
@@ -78,9 +78,13 @@ def results_table(results: Results, title: str = "Test split") -> Table:
             min_width=_longest_word(column.name),
             style="dim" if column.baseline else "",
         )
-    for metric in METRICS:
-        if any(metric in column.scores for column in columns):
-            table.add_row(metric, *(_cell(column, metric, best(columns, metric)) for column in columns))
+    shown = [metric for metric in METRICS if any(metric in column.scores for column in columns)]
+    first_of_truth = next((metric for metric in shown if metric in TRUTH), None)
+    for metric in shown:
+        if metric == first_of_truth:
+            table.add_section()
+        cells = (_cell(column, metric, best(columns, metric)) for column in columns)
+        table.add_row(METRICS[metric].label, *cells)
     table.add_section()
     for key, name in MONITORS.items():
         shares = [metrics.get("monitors", {}).get(key) for metrics in results.values()]

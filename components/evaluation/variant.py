@@ -1,22 +1,26 @@
 """Evaluate one trained variant on the test split, beside the baselines it has to beat."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer
 
 from components.config import Params
 from components.data.features import Features
+from components.data.live_features import LiveFeatures
 from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
 from components.evaluation.decode import decode, likelihood
 from components.evaluation.degeneration import degeneration
 from components.evaluation.evaluate import MODEL, Evaluation, evaluate
+from components.evaluation.minimal_pairs import pair_statistics, read_pairs
 from components.evaluation.monitors import monitors
 from components.evaluation.scorers import References
+from components.evaluation.truth import Truth
 from components.model import CaptionModel, for_inference
-from components.towers.encode import load_clip
+from components.towers.encode import VisionEncoder, load_clip
 
 
 def evaluate_variant(
@@ -30,13 +34,8 @@ def evaluate_variant(
     model = CaptionModel.from_pretrained(model_folder)
     model = for_inference(model, settings.bf16, settings.torch_compile)
 
-    decoded = decode(
-        model,
-        model.processor,
-        image_ids,
-        features.batch,
-        batch_size=settings.batch_size,
-    )
+    say = partial(decode, model, model.processor, batch_size=settings.batch_size)
+    decoded = say(image_ids, features.batch)
     shown = baselines.other_image(image_ids, params.seed)
     systems = {
         MODEL: decoded.captions,
@@ -47,17 +46,24 @@ def evaluate_variant(
     clip = load_clip(Path(towers) / "clip").to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
     embeds = features.image_embeds(image_ids)
+    truth = Truth.of(tables, test)
+    said = {name: [captions[i] for i in image_ids] for name, captions in systems.items()}
     extra = {
-        name: {"clip": clip_scores(clip, tokenizer, embeds, [captions[i] for i in image_ids])}
-        for name, captions in systems.items()
+        name: {"clip": clip_scores(clip, tokenizer, embeds, captions)} | truth.statistics(captions)
+        for name, captions in said.items()
     }
     extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
     extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
+    if pairs := read_pairs(tables):  # few pictures, encoded when asked for
+        live = LiveFeatures(pairs, VisionEncoder(Path(towers) / "clip", params.model.feature_layer))
+        captions = say(list(pairs.images["image_id"]), live.batch, progress="minimal pairs").captions
+        extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, list(captions.values()))
     evaluation = evaluate(
         systems,
         References(references),
         extra=extra,
         monitors=monitors(decoded.captions, references, train.captions["caption"], decoded.ended),
+        notes=truth.notes(said[MODEL]),
         samples=settings.bootstrap_samples,
         seed=params.seed,
     )

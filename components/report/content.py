@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from components.errors import UserError
@@ -24,6 +25,9 @@ class Variant:
         cider: image_id -> CIDEr of that caption.
         history: the records of training: {"step", "epoch", "loss" | "val/CIDEr" | "gate/attention.0" | ...}.
         degenerate: what is wrong with its captions of test or validation pictures, if anything.
+        wrong_words: image_id -> places in `caption.split()` of what is wrong; empty where nobody can tell.
+        right: image_id -> is the caption right, as far as the data tells: in everything (of a scene), or in
+            what it names; empty where nobody can tell.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Variant:
     cider: Mapping[str, float]
     history: list[dict[str, Any]] = field(default_factory=list)
     degenerate: str | None = None
+    wrong_words: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    right: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,15 @@ def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
     history = read_json(Path(model) / "history.json") or []
     decoding = read_json(Path(model) / "decoding.json") or {"best": {}}
     degenerate = metrics.get("degenerate") or decoding["best"].get("degenerate")
-    return Variant(name, metrics, rows["caption"].to_dict(), rows["CIDEr"].to_dict(), history, degenerate)
+    marks = _marks(rows) if "wrong_words" in rows else {}
+    captions, cider = rows["caption"].to_dict(), rows["CIDEr"].to_dict()
+    return Variant(name, metrics, captions, cider, history, degenerate, **marks)
+
+
+def _marks(rows: pd.DataFrame) -> dict[str, dict]:
+    """`wrong_words` and `right` of a `Variant`, where the data says what is true."""
+    right = rows["entirely_right"] == 1 if "entirely_right" in rows else rows["wrong_names"].str.len() == 0
+    return {"wrong_words": rows["wrong_words"].to_dict(), "right": right.to_dict()}
 
 
 def read_json(path: str | Path) -> Any:

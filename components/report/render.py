@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from components.data.pictures import mosaic
 from components.evaluation.degeneration import ADVICE
-from components.evaluation.metrics import METRICS
+from components.evaluation.metrics import METRICS, TRUTH
 from components.evaluation.table import best, digits, systems
 from components.files import atomic_path
 from components.report.charts import Bar, Line, interval_chart, line_chart
@@ -52,17 +52,45 @@ def render(report: Report) -> str:
         style=style,
         css=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         systems=columns,
-        metrics=[name for name in METRICS if any(name in column.scores for column in columns)],
+        tables=_tables(columns),
+        label=lambda name: METRICS[name].label,
+        said=_said,
         best={name: best(columns, name) for name in METRICS},
         digits=digits,
         headline=[_headline(variant) for variant in report.variants],
         monitors=SHARES,
-        intervals=[(name, _intervals(columns, style, name)) for name in ("CIDEr", "BLEU-4")],
+        intervals=[
+            (METRICS[name].label, chart)
+            for name in ("entirely_right", "CIDEr", "BLEU-4")
+            if (chart := _intervals(columns, style, name))
+        ],
         curves=_curves(report.variants, style),
         uris={image_id: data_uri(mosaic(report.clips[image_id])) for image_id in shown},
         looked=[(maps, _glowing(report, maps)) for maps in report.looked],
         faults=_faults(report.faults),
     )
+
+
+def _tables(columns: Sequence[Any]) -> list[tuple[str, list[str]]]:
+    """(title, metrics) of the tables of scores; that of truth only where the data says what is true."""
+    known = [name for name in METRICS if any(name in column.scores for column in columns)]
+    parts = (
+        ("Likeness to the references", [name for name in known if name not in TRUTH]),
+        ("Truth", [name for name in known if name in TRUTH]),
+    )
+    return [(title, names) for title, names in parts if names]
+
+
+def _said(variant: Variant, image_id: str) -> Markup:
+    """A caption with its wrong words marked and, where one can tell, a tick or a cross before it."""
+    caption, right = variant.captions[image_id], variant.right.get(image_id)
+    wrong = set(variant.wrong_words.get(image_id, ()))
+    parts = [
+        Markup("<mark>{}</mark>").format(word) if place in wrong else escape(word)
+        for place, word in enumerate(caption.split())
+    ]
+    signs = {True: Markup('<b class="right">✓</b> '), False: Markup('<b class="wrong">✗</b> ')}
+    return signs.get(right, Markup()) + (Markup(" ").join(parts) or "(nothing)")
 
 
 def _headline(variant: Variant) -> dict[str, Any]:
@@ -74,7 +102,13 @@ def _headline(variant: Variant) -> dict[str, Any]:
         for system in ("nearest_neighbour", "blind")
         if system in scores and scores[system]["CIDEr"]["mean"] > 0
     }
-    return {"name": variant.name, "cider": cider, "times": times, "monitors": scores.get("monitors", {})}
+    right = {"right": scores["model"]["entirely_right"]} if "entirely_right" in scores["model"] else {}
+    return {
+        "name": variant.name,
+        "cider": cider,
+        "times": times,
+        "monitors": scores.get("monitors", {}),
+    } | right
 
 
 def _intervals(columns: Sequence[Any], style: dict[str, str], metric: str) -> Markup:

@@ -72,10 +72,13 @@ def model_card(
 
 
 def _table(metrics: Mapping[str, object]) -> str:
-    """Systems down, metrics across, cells `0.712 (0.690-0.734)`."""
+    """Systems down, metrics across without those of parts (entirely_right_counts), cells
+    `0.712 (0.690-0.734)`.
+    """
     columns = [
         key for key, value in metrics["model"].items() if isinstance(value, Mapping) and "mean" in value
     ]
+    columns = [name for name in columns if name.rpartition("_")[0] not in columns]
     systems = [key for key, value in metrics.items() if isinstance(value, Mapping) and columns[0] in value]
     lines = [f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
     for system in systems:

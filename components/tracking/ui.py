@@ -13,6 +13,8 @@ COLUMNS = (
     "metrics.`test/CIDEr`",
     "metrics.`test/CIDEr_low`",
     "metrics.`test/CIDEr_high`",
+    "metrics.`test/entirely_right`",
+    "metrics.`test/CHAIRi`",
     "metrics.`test/BLEU-4`",
     "metrics.`test/nearest_neighbour/CIDEr`",
     "metrics.`test/blind/CIDEr`",

@@ -33,6 +33,7 @@ class Options:
     annotations: str | list[str] | Mapping[str, str] | None = None  # file, files, or split -> file
     # folder that file names are relative to; or split -> folder
     images: str | Mapping[str, str] | None = None
+    objects: str | list[str] | Mapping[str, str] | None = None  # COCO instances: coco, karpathy
     num_images: int = 14000  # scenes: how many to draw
     image_size: int = 64  # scenes: pixels a side
     num_frames: int = 8  # video: frames a clip
@@ -53,6 +54,22 @@ class Raw:
     images: pd.DataFrame
     captions: pd.DataFrame
     root: Path = field(default_factory=Path)
+
+
+def files_of(key: str, given: str | list[str] | Mapping[str, str]) -> dict[Path, str | None]:
+    """File -> the split that params.yaml gives it, if any, of what stands at data.`key`.
+
+    Raises:
+        UserError: a file does not exist.
+    """
+    if isinstance(given, Mapping):
+        files = {Path(file): split for split, file in given.items()}
+    else:
+        files = {Path(file): None for file in ([given] if isinstance(given, str) else given)}
+    for file in files:
+        if not file.exists():
+            raise UserError(f"data.{key}: {file}: no such file.")
+    return files
 
 
 Records = list[dict[str, Any]] | dict[str, list[Any]]
@@ -85,17 +102,9 @@ class Source(ABC):
         Raises:
             UserError: the key is empty, or a file does not exist.
         """
-        given = self.options.annotations
-        if not given:
+        if not self.options.annotations:
             raise UserError(f"data.annotations is empty: the source '{self.name}' needs a file there.")
-        if isinstance(given, Mapping):
-            files = {Path(file): split for split, file in given.items()}
-        else:
-            files = {Path(file): None for file in ([given] if isinstance(given, str) else given)}
-        for file in files:
-            if not file.exists():
-                raise UserError(f"data.annotations: {file}: no such file.")
-        return files
+        return files_of("annotations", self.options.annotations)
 
     def tables(self, images: list[dict[str, Any]], captions: list[dict[str, Any]]) -> Raw:
         """Rows as `Raw`, where files may lie in several folders: one a split, or one an annotation file.
@@ -133,8 +142,12 @@ def raw_tables(images: Records, captions: Records, root: Path) -> Raw:
     caption_table = pd.DataFrame(captions, columns=["image_id", "caption", "row"])
     for column in ("image_id", "file", "split", "row"):
         values = image_table[column] if column in image_table else [None] * len(image_table)
-        image_table[column] = pd.Series([CLEAN.get(column, _text)(value) for value in values], dtype="str")
-    caption_table["image_id"] = pd.Series([_text(value) for value in caption_table["image_id"]], dtype="str")
+        image_table[column] = pd.Series(
+            [CLEAN.get(column, plain_text)(value) for value in values], dtype="str"
+        )
+    caption_table["image_id"] = pd.Series(
+        [plain_text(value) for value in caption_table["image_id"]], dtype="str"
+    )
     return Raw(image_table, checked_text(caption_table), root)
 
 
@@ -175,17 +188,17 @@ SYNONYMS = {"training": "train", "restval": "train", "validation": "val", "valid
 
 def split_name(value: Any) -> str | None:
     """The split as our tables call it: 'Validation' is val; what is unknown stays, and becomes a fault."""
-    name = _text(value)
+    name = plain_text(value)
     return name and SYNONYMS.get(name.lower(), name.lower() if name.lower() in SPLITS else name)
 
 
 def _file_name(value: Any) -> str | None:
     """Without './' and '//': the name under which the picture will be found again."""
-    name = _text(value)
+    name = plain_text(value)
     return name and PurePosixPath(name).as_posix()
 
 
-def _text(value: Any) -> str | None:
+def plain_text(value: Any) -> str | None:
     """Ids may be numbers (a spreadsheet makes 12.0 of 12); what is neither number nor text is missing."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode().strip() or None

@@ -4,18 +4,21 @@
  "annotations": [{"id": 7, "image_id": 1, "caption": "a dog"}, ...]}
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from components.data.sources.base import Raw, Source
+from components.data.sources.instances import add_objects
+from components.data.sources.json_files import entries, read_json
 from components.errors import UserError
 
 
 class Coco(Source):
-    """Reads `data.annotations` (file, files, split -> file), `data.images` (default: images/ beside it)."""
+    """Reads `data.annotations` (file, files, split -> file), `data.images` (default: images/ beside it) and
+    `data.objects` (likewise).
+    """
 
     name = "coco"
 
@@ -33,8 +36,14 @@ class Coco(Source):
             captions.append(
                 [_caption(file, n, e) for n, e in enumerate(entries(file, content, "annotations"))]
             )
+        add_objects([*chain(*images)], self.options)
         ids = [{str(row["image_id"]) for row in rows} for rows in images]
         if None not in files.values() and sum(map(len, ids)) > len(set().union(*ids)):
+            if self.options.objects and not isinstance(self.options.objects, Mapping):
+                raise UserError(
+                    "data.objects names no splits, but the splits of data.annotations share image ids: "
+                    "give it as {train: ..., val: ..., test: ...}."
+                )
             for split, *tables in zip(files.values(), images, captions, strict=True):
                 for row in chain(*tables):
                     row["image_id"] = f"{split}/{row['image_id']}" if row["image_id"] is not None else None
@@ -56,33 +65,3 @@ def _image(file: Path, number: int, image: dict[str, Any], split: str | None) ->
 def _caption(file: Path, number: int, annotation: dict[str, Any]) -> dict[str, Any]:
     row = f"{file.name}: annotations[{number}]"
     return {"image_id": annotation.get("image_id"), "caption": annotation.get("caption"), "row": row}
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in `file`.
-
-    Raises:
-        UserError: not UTF-8, not JSON, or not an object.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON: {error}.") from None
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}.") from None
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{file}: a {type(content).__name__}, where an object was expected. Is this the right file?"
-        )
-    return content
-
-
-def entries(file: Path, content: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
-    """The objects of the list at `key`; what is none becomes an empty one, and with that a fault.
-
-    Raises:
-        UserError: no such list.
-    """
-    if not isinstance(content.get(key), list):
-        raise UserError(f"{file}: no list '{key}'. It has: {', '.join(list(content)[:10])}.")
-    return (entry if isinstance(entry, dict) else {} for entry in content[key])

@@ -9,11 +9,14 @@
 from pathlib import Path
 
 from components.data.sources.base import Raw, Source
-from components.data.sources.coco import entries, read_json
+from components.data.sources.instances import add_objects
+from components.data.sources.json_files import entries, read_json
 
 
 class Karpathy(Source):
-    """Reads `data.annotations` (the file) and `data.images` (default: the folder that the file lies in)."""
+    """Reads `data.annotations` (the file), `data.images` (default: the folder that the file lies in) and
+    `data.objects` (of COCO).
+    """
 
     name = "karpathy"
 
@@ -39,4 +42,5 @@ class Karpathy(Source):
                     captions.append(
                         {"image_id": image_id, "caption": text, "row": f"{row}.sentences[{position}]"}
                     )
+        add_objects(images, self.options)
         return self.tables(images, captions)

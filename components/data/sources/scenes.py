@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from components.data.facts import MINIMAL_PAIRS
+from components.data.minimal_pairs import build_minimal_pairs
 from components.data.scenes import compose
 from components.data.sources.base import Raw, Source, raw_tables
 
@@ -12,10 +14,14 @@ class Scenes(Source):
     name = "scenes"
 
     def read(self, workdir: Path) -> Raw:
-        """Draw the pictures into `workdir`/images."""
+        """Draw the pictures into `workdir`/images, and the minimal pairs beside them."""
         o = self.options
         images, captions = compose(workdir, o.num_images, o.image_size, o.seed)
-        images = images.rename(columns={"file_name": "file"})[["image_id", "file", "split", "kind", "group"]]
+        build_minimal_pairs(
+            workdir / MINIMAL_PAIRS, num_images=o.num_images, image_size=o.image_size, seed=o.seed
+        )
+        kept = ["image_id", "file", "split", "kind", "group", "objects", "scene"]
+        images = images.rename(columns={"file_name": "file"})[kept]
         images["row"] = images["image_id"]
         captions["row"] = captions["image_id"]
         return raw_tables(images.to_dict("list"), captions.to_dict("list"), workdir / "images")
