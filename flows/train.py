@@ -55,6 +55,8 @@ def train_here(variant: str) -> None:
     if not is_first():
         fit()
         return
+    if init:
+        print(f"Starting from {init.source}. DVC does not see it change: then, `dvc repro --force train`.")
     with open_variant_run(
         variant,
         stage="train",
@@ -96,11 +98,9 @@ def open_init(source: str | None) -> "Init | None":
     from components.training.warm_start import Init
 
     if not source.startswith("models:/"):
-        init = Init.of_folder(source)
-    else:
-        init = Init.of_model(load_captioner(version := pinned(source)), version)
-    print(f"Starting from {init.source}. DVC does not see it change: then, `dvc repro --force train`.")
-    return init
+        return Init.of_folder(source)
+    version = pinned(source)
+    return Init.of_model(load_captioner(version), version)
 
 
 def log_choice(run: VariantRun, choice: "Choice") -> None:

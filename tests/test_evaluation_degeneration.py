@@ -75,6 +75,9 @@ def test_cider_zero_is_told():
         "Degenerate test captions: CIDEr is 0, they share nothing with what people wrote."
     )
 
+    one = {"image-0": REFERENCES["image-0"]}
+    assert told({"image-0": "a red dog"}, cider=0.0, references=one) is None
+
 
 def test_nobody_can_miss_it_in_the_terminal(capsys):
     from rich.console import Console

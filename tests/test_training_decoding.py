@@ -55,11 +55,8 @@ def test_nothing_is_tried_where_the_user_has_decided():
 
 def test_the_grid_begins_with_the_cheapest_and_stays_small():
     assert grid({})[0] == {"num_beams": 1}
-    assert [setting["num_beams"] for setting in grid({})] == [1, 3, 3, 5, 5]
-    assert grid({"length_penalty": 0.5})[1:] == [
-        {"num_beams": 3, "length_penalty": 0.5},
-        {"num_beams": 5, "length_penalty": 0.5},
-    ]
+    assert [setting["num_beams"] for setting in grid({})] == [1, 3, 3]
+    assert grid({"length_penalty": 0.5})[1:] == [{"num_beams": 3, "length_penalty": 0.5}]
 
 
 def test_ties_go_to_the_cheaper_and_degenerate_captions_never_win():
@@ -86,17 +83,23 @@ def test_a_choice_is_kept_and_shown(tmp_path, capsys):
         read_choice(tmp_path)
 
 
-def test_the_best_setting_is_given_to_the_model(model, few, store, monkeypatch):
-    """Scores are made up: three beams are best, and even better without repetition."""
-    asked = []
+@pytest.fixture
+def scored(monkeypatch, few):
+    """The settings that were asked for. Scores are made up: three beams are best, `scored.greedy` aside, and
+    even better without repetition."""
+
+    class Asked(list):
+        greedy = 1.0
+
+    asked = Asked()
 
     class Cider:
         def __init__(self, references):
             assert references == few.references()
 
         def score(self, captions):
-            config = asked[-1]
-            return config.get("num_beams") % 5 + config.get("no_repeat_ngram_size", 0) / 10
+            beams, no_repeat = asked[-1]["num_beams"], asked[-1].get("no_repeat_ngram_size", 0)
+            return {1: asked.greedy, 3: 3.0, 5: 2.0}[beams] + no_repeat / 10
 
     def spy(*args, **kwargs):
         asked.append({k: v for k, v in kwargs.items() if k != "progress"})
@@ -105,10 +108,23 @@ def test_the_best_setting_is_given_to_the_model(model, few, store, monkeypatch):
     monkeypatch.setattr(decoding, "ValidationCider", Cider)
     monkeypatch.setattr(decoding, "decode", spy)
     monkeypatch.setattr(decoding, "degeneration", lambda *args: None)
+    return asked
+
+
+def test_more_beams_are_not_tried_where_a_few_do_not_help(model, few, store, scored):
+    scored.greedy = 3.0
+    prepare(model, {"max_new_tokens": 4}, longest=9, num_frames=1)
+    choice = choose_decoding(model, few.references(), store.batch, {"max_new_tokens": 4})
+    assert choice.best.setting == {"num_beams": 1, "no_repeat_ngram_size": 3}
+    assert [setting["num_beams"] for setting in scored] == [1, 3, 3, 1]
+
+
+def test_the_best_setting_is_given_to_the_model(model, few, store, scored):
     prepare(model, {"max_new_tokens": 4}, longest=9, num_frames=1)
     choice = choose_decoding(model, few.references(), store.batch, {"max_new_tokens": 4})
     assert choice.best.setting == {"num_beams": 3, "length_penalty": 0.0, "no_repeat_ngram_size": 3}
-    assert len(choice.trials) == len(asked) == 6
+    assert [setting["num_beams"] for setting in scored] == [1, 3, 3, 5, 3]
+    assert [trial.setting for trial in choice.trials] == scored
     config = model.generation_config
     assert (config.num_beams, config.length_penalty, config.no_repeat_ngram_size) == (3, 0.0, 3)
     assert config.max_new_tokens == 4

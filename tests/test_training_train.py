@@ -8,8 +8,11 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from components.config import Params
+from components.evaluation.decode import decode
+from components.evaluation.scorers import ValidationCider
 from components.model import CaptionModel
 from components.training.checkpoints import claim, fingerprint
+from components.training.decoding import read_choice
 from components.training.train import train_variant
 from components.training.trainer import CaptionTrainer
 
@@ -54,6 +57,39 @@ def test_the_checkpoint_with_the_best_validation_captions_is_kept(trained):
     out, scores = trained
     history = json.loads((out / "history.json").read_text())
     assert scores["CIDEr"] == max(r["val/CIDEr"] for r in history if "val/CIDEr" in r)
+
+
+def test_how_to_decode_is_chosen_on_validation_and_kept_with_the_model(trained, params, tables, store):
+    out, scores = trained
+    choice, config = read_choice(out), CaptionModel.from_pretrained(out).generation_config
+    assert [trial.setting for trial in choice.trials] == [
+        {"num_beams": 2, "length_penalty": 1.0},
+        {"num_beams": 2, "length_penalty": 1.0, "no_repeat_ngram_size": 3},
+    ]
+    assert choice.best.setting.items() <= config.to_dict().items()
+    assert config.max_new_tokens == params.train.decoding.max_new_tokens
+    val = tables.split("val").sample(params.train.validation_images, params.seed)
+    model = CaptionModel.from_pretrained(out)
+    decoded = decode(model, model.processor, list(val.references()), store.batch, progress=None)
+    assert ValidationCider(val.references()).score(decoded.captions) == choice.best.cider
+
+
+def test_another_decoding_is_chosen_without_training_again(trained, params, tables, store, towers, tmp_path):
+    """It changes no weight: an interrupted training goes on."""
+    saved = first_checkpoint(trained[0])
+    with pytest.raises(KeyboardInterrupt):
+        train_variant(params, "mlp", tables, store, towers, tmp_path / "mlp", [Interrupt(saved + 1)])
+    values = params.model_dump(by_alias=True)
+    decoding = values["train"]["decoding"] | {"num_beams": 3}
+    changed = Params.model_validate(values | {"train": values["train"] | {"decoding": decoding}})
+
+    class First(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            assert state.global_step == saved
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_variant(changed, "mlp", tables, store, towers, tmp_path / "mlp", [First()])
 
 
 def test_a_second_training_gives_the_same_weights(trained, params, tables, store, towers, tmp_path):

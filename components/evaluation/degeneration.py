@@ -50,7 +50,7 @@ def degeneration(
     if len(set.union(*kinds.values())) > LIMIT * count:
         told = [f"{len(found)} of {count} captions {what}" for what, found in kinds.items() if found]
         return f"Degenerate {split} captions: {', '.join(told)}."
-    if cider == 0:
+    if cider == 0 and count > 1:  # of a single picture it always is
         return f"Degenerate {split} captions: CIDEr is 0, they share nothing with what people wrote."
     return None
 

@@ -27,11 +27,11 @@ from components.model import CaptionModel
 
 FILE = "decoding.json"
 
-NUM_BEAMS = (1, 3, 5)
+NUM_BEAMS = (1, 3)
 LENGTH_PENALTIES = (0.0, 1.0)  # a beam is worth its log-likelihood, or the mean of it a token
-NO_REPEAT = 3
-"""Words that must not follow each other a second time. Not `repetition_penalty`: GPT-2 has one token for
-both ends of a text, so that the beginning would count as a reason not to end."""
+FURTHER = ({"num_beams": 5}, {"no_repeat_ngram_size": 3})
+"""Tried afterwards, of the best setting alone. Not `repetition_penalty`: GPT-2 has one token for both ends of
+a text, so that the beginning would count as a reason not to end."""
 
 MARGIN = 1.25
 """Room for captions longer than any training caption."""
@@ -127,8 +127,8 @@ def choose_decoding(
 ) -> Choice:
     """Caption validation pictures with each setting of a small grid, and give `model` the best one.
 
-    Greedy search comes first; the others only win by a better score. Whether words may repeat is asked last,
-    of the best setting alone.
+    Greedy search comes first; the others only win by a better score. More beams are tried only where a few
+    have helped: they take most of the time.
 
     Args:
         model: trained, with its processor, `prepare`d.
@@ -147,9 +147,10 @@ def choose_decoding(
         return Trial(dict(setting), score, wrong)
 
     choice = Choice.among([trial(setting) for setting in grid(fixed)])
-    if "no_repeat_ngram_size" not in fixed:
-        again = trial(choice.best.setting | {"no_repeat_ngram_size": NO_REPEAT})
-        choice = Choice.among([*choice.trials, again])
+    for change in FURTHER:
+        more_of_none = "num_beams" in change and choice.best.setting["num_beams"] == 1
+        if not (change.keys() & fixed.keys() or more_of_none):
+            choice = Choice.among([*choice.trials, trial(choice.best.setting | change)])
     model.generation_config.update(**choice.best.setting)
     return choice
 
