@@ -18,7 +18,7 @@ from components.evaluation.variant import evaluate_variant
 from components.training.train import train_variant
 from flows.paths import FEATURES, PREPARED, TOWERS
 
-METRICS = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "CLIPScore")
+METRICS = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "CLIPScore", "entirely_right", "CHAIRi", "minimal_pairs")
 
 
 def evaluate_seed(params: Params, variant: str) -> Evaluation:
@@ -31,12 +31,13 @@ def evaluate_seed(params: Params, variant: str) -> Evaluation:
 
 
 def row(name: str, evaluations: list[Evaluation], system: str) -> str:
-    """`name | mean ± standard deviation over the seeds | ...`"""
+    """`name | mean ± standard deviation over the seeds | ...`; empty where there is no such score."""
     cells = []
     for metric in METRICS:
-        values = [evaluation.intervals[system][metric].mean for evaluation in evaluations]
+        scores = [evaluation.intervals[system] for evaluation in evaluations]
+        values = [score[metric].mean for score in scores if metric in score]
         spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-        cells.append(f"{statistics.mean(values):.3f}{spread}")
+        cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
     return f"| {name} | {' | '.join(cells)} |"
 
 

@@ -251,8 +251,10 @@ def test_truth_reaches_mlflow_table_and_page(folder):
 def test_data_without_facts_changes_nothing(tmp_path):
     tables = coco_like([["dog"]], [["a dog"]])
     bare = Tables(tables.images[["image_id"]], tables.captions, Path())
-    truth = Truth.of(bare, bare)
-    assert truth.statistics(["a cat"]) == {} and truth.notes(["a cat"]) == {}
+    train, unknown = Tables(tables.images, tables.captions, Path()), coco_like([None], [["a dog"]])
+    for data, test in ((bare, bare), (train, unknown)):
+        truth = Truth.of(data, test)
+        assert truth.statistics(["a cat"]) == {} and truth.notes(["a cat"]) == {}
     evaluation = evaluate({"model": {"0": "a cat"}}, References(bare.references()), samples=100)
     evaluation.write(tmp_path)
     columns = pd.read_parquet(tmp_path / "per_image.parquet").columns

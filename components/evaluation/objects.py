@@ -122,4 +122,4 @@ class Objects:
     def _named(self, caption: str, there: frozenset[str] | None) -> frozenset[str]:
         """The names that the caption means, in its favour where words are ambiguous."""
         mentions = self.vocabulary.mentions(caption)
-        return frozenset().union(*((m.names & there if there else None) or m.names for m in mentions))
+        return frozenset().union(*(m.names & (there or frozenset()) or m.names for m in mentions))

@@ -27,8 +27,10 @@ class Truth:
     @classmethod
     def of(cls, tables: Tables, test: Tables) -> "Truth":
         """Of the images of `test`, a part of `tables`."""
-        objects = Objects(tables, test) if "objects" in tables.images else None
-        if objects is None or "scene" not in tables.images:
+        if "objects" not in test.images or test.images["objects"].isna().all():
+            return cls()
+        objects = Objects(tables, test)
+        if "scene" not in test.images:
             return cls(objects)
         return cls(objects, Scenes(list(test.images["scene"])), list(test.images["kind"]))
 
