@@ -111,9 +111,8 @@ def told(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ValidationError):  # of a stage's parameters
-        return "; ".join(
-            f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}" for fault in error.errors()
-        )
+        faults = [(".".join(map(str, fault["loc"])), fault) for fault in error.errors()]
+        return "; ".join(f"{name} is {fault['input']!r}: {fault['msg']}" for name, fault in faults)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         place = error.filename or PROJECT
         return f"No space left on the disk, writing {place}. Free some and run again."
