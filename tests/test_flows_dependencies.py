@@ -90,7 +90,7 @@ def test_what_is_among_the_dependencies_is_imported(stage):
 
 
 def test_the_pipeline_does_not_pre_train():
-    """`dvc repro` runs whatever makes a dependency, in any dvc.yaml: the towers that git brings are no outs."""
+    """`dvc repro` runs whatever makes a dependency, in any dvc.yaml: the towers in git may be no outs."""
     file = ROOT / "pretrained/dvc.yaml"
     stages = yaml.safe_load(file.read_text())["stages"] if file.exists() else {}
     outs = {
