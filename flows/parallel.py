@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from components.errors import UserError
-from flows.stage import PieceTask, in_flow
+from flows.stage import NeedsFlow, PieceTask, in_flow
 
 RunnerName = Literal["threads", "dask", "ray"]
 Progress = Callable[[int], None]
@@ -58,18 +58,21 @@ def map_task(
 ) -> list[Any]:
     """`task(piece, progress=..., **fixed)` of every piece, on `runner`; the results in the order of `pieces`.
 
-    Threads do without Prefect; inside a flow, and on a cluster, the pieces are Prefect tasks.
+    Threads do without Prefect; inside of a flow the pieces are Prefect tasks.
 
     Args:
         sizes: how many images each piece has, for the progress bar.
 
     Raises:
-        Whatever the first task raised that failed; what others have finished is kept.
+        NeedsFlow: a cluster outside of a flow. Otherwise whatever the first task raised that failed; what
+            others have finished is kept.
     """
     if not pieces:
         return []
+    if runner.name != "threads" and not in_flow():
+        raise NeedsFlow(f"task_runner is '{runner.name}', which works for Prefect's flows alone")
     with tqdm(total=sum(sizes), desc=task.name, unit="image") as bar:
-        if runner.name == "threads" and not in_flow():
+        if not in_flow():
             return _map_in_threads(runner.workers, task, pieces, Bar(bar), fixed)
         from flows.prefect_tasks import map_prefect_task
 

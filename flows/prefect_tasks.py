@@ -12,7 +12,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from components.errors import UserError
 from flows.parallel import Bar, Runner
-from flows.stage import PieceTask, Stage, in_flow
+from flows.stage import PieceTask
 
 
 def map_prefect_task(
@@ -23,46 +23,27 @@ def map_prefect_task(
     progress: Bar,
     fixed: dict[str, Any],
 ) -> list[Any]:
-    """See `flows.parallel.map_task`. Outside of a flow, one is made for these tasks.
+    """See `flows.parallel.map_task`. Called inside of a flow.
 
     The runner becomes known inside a flow run, from params.yaml or the flow's parameters: it is started here
     and not by `flow.with_options(task_runner=...)`. Its tasks belong to the flow run all the same.
     """
     prefect_runner = make_runner(runner)
-
-    def mapping() -> list[Any]:
-        with _started(prefect_runner):
-            return _map(prefect_runner, task, pieces, sizes, progress, fixed)
-
-    if in_flow():
-        return mapping()
-    state = Stage(mapping).flow(return_state=True)
-    if not state.is_completed():
-        raise UserError(state.message)
-    return state.result()
-
-
-def _map(
-    runner: TaskRunner,
-    task: PieceTask,
-    pieces: Sequence[Any],
-    sizes: Sequence[int],
-    progress: Bar,
-    fixed: dict[str, Any],
-) -> list[Any]:
-    local = isinstance(runner, ThreadPoolTaskRunner)  # elsewhere, a bar cannot travel
+    local = isinstance(prefect_runner, ThreadPoolTaskRunner)  # elsewhere, a bar cannot travel
     arguments = {"piece": list(pieces), "progress": unmapped(progress if local else None)}
-    futures = runner.map(task.task, arguments | {name: unmapped(value) for name, value in fixed.items()})
-    size_of = dict(zip(futures, sizes, strict=True))
-    try:
-        for future in as_completed(futures):
-            future.result()
-            if not local:
-                progress(size_of[future])
-    except BaseException:
-        progress.stopped = True
-        raise
-    return [future.result() for future in futures]
+    arguments |= {name: unmapped(value) for name, value in fixed.items()}
+    with _started(prefect_runner):
+        futures = prefect_runner.map(task.task, arguments)
+        size_of = dict(zip(futures, sizes, strict=True))
+        try:
+            for future in as_completed(futures):
+                future.result()
+                if not local:
+                    progress(size_of[future])
+        except BaseException:
+            progress.stopped = True
+            raise
+        return [future.result() for future in futures]
 
 
 def make_runner(runner: Runner) -> TaskRunner:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[1]
 
 
+class NeedsFlow(Exception):
+    """Raised by a stage that runs as it stands, about what Prefect alone can do."""
+
+
 class Stage:
     """A function that can be run as it stands, or as a Prefect flow of its name (`train_caption` ->
     `train-caption`).
@@ -49,17 +53,23 @@ class Stage:
         return (self.flow if in_flow() else self.function)(*args, **kwargs)
 
     def run(self, **parameters) -> str | None:
-        """Run it, as a flow if there is a server; None, or what a user is told of its failure."""
-        if has_server():
-            state = self.flow(**parameters, return_state=True)
-            return None if state.is_completed() else state.message
-        try:
-            self.function(**parameters)
-        except Exception as error:
-            if (message := told(error)) is None:
-                raise
-            return message
-        return None
+        """Run it; None, or what a user is told of its failure.
+
+        A flow if there is a server. If it turns out that one is needed, it is run anew, as a flow on a server
+        that Prefect starts for as long.
+        """
+        if not has_server():
+            try:
+                self.function(**parameters)
+                return None
+            except NeedsFlow:
+                pass
+            except Exception as error:
+                if (message := told(error)) is None:
+                    raise
+                return message
+        state = self.flow(**parameters, return_state=True)
+        return None if state.is_completed() else state.message
 
 
 def stage(function: Callable) -> Stage:
@@ -111,9 +121,8 @@ def told(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ValidationError):  # of a stage's parameters
-        return "; ".join(
-            f"{fault['loc'][0]} is {fault['input']!r}: {fault['msg']}" for fault in error.errors()
-        )
+        faults = [(".".join(map(str, fault["loc"])), fault) for fault in error.errors()]
+        return "; ".join(f"{name} is {fault['input']!r}: {fault['msg']}" for name, fault in faults)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         place = error.filename or PROJECT
         return f"No space left on the disk, writing {place}. Free some and run again."

@@ -13,7 +13,7 @@ from components.errors import UserError
 from components.model import CaptionModel, CaptionProcessor
 from flows.artifacts import versions_artifact
 from flows.parallel import Runner, map_task
-from flows.stage import in_flow, main, piece_task, stage
+from flows.stage import NeedsFlow, Stage, in_flow, main, piece_task, stage
 from tests.flows_fixtures import ROOT, environment
 
 RUN = """
@@ -70,6 +70,19 @@ def test_a_mistake_ends_a_command_with_one_message(parameters, message, capsys):
     told = capsys.readouterr().err
     assert told.startswith(f"\ncareful failed: {message}") and told.count("\n") == 2
     main(careful)
+
+
+def test_what_prefect_alone_can_do_is_run_anew_as_a_flow(monkeypatch):
+    from prefect.states import Failed
+
+    @stage
+    def on_a_cluster() -> None:
+        map_task(Runner("dask"), piece_task(lambda piece, progress: piece), [1], [1])
+
+    with pytest.raises(NeedsFlow, match="task_runner is 'dask'"):
+        on_a_cluster()
+    monkeypatch.setattr(Stage, "flow", lambda self, return_state: Failed(message="it was a flow"))
+    assert on_a_cluster.run() == "it was a flow"
 
 
 def test_a_bug_keeps_its_traceback():

@@ -1,5 +1,7 @@
 """Towers small enough for tests: 32 wide, stored in float16 as those of the project, made in seconds."""
 
+import atexit
+import shutil
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -25,6 +27,7 @@ STEPS, BATCH = 150, 64  # of GPT-2, until it knows more than how often words occ
 def tiny_towers() -> Path:
     """A folder with `clip` (random weights) and `gpt2` (has read some captions), made once a process."""
     folder = Path(mkdtemp(prefix="tiny-towers-"))
+    atexit.register(shutil.rmtree, folder)
     captions = [caption for _, _, texts in plan(400, seed=0) for caption in texts]
     write_towers(folder, captions)
     return folder
