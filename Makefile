@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run serve test
 
 run: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m flows.serve dvc repro
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m flows.serve python -m flows.repro
 	@$(BIN)/python -m components.evaluation.table results
 	@echo 'Next: open reports/index.html | $(BIN)/mlflow ui | $(BIN)/python -m flows.caption PICTURE...'
 

@@ -166,6 +166,7 @@ class TrainParams(Section):
     gradient_accumulation_steps: Positive = 1  # pieces of a step, one after another: less memory
     num_processes: Positive = 1  # on this machine, a GPU each (DDP); under torchrun, its number counts
     fsdp: bool = False  # of several processes: parameters and optimizer state are shared out, too
+    optim: Literal["adamw", "muon"] = "adamw"  # muon: AdamW for all but the matrices; not with fsdp
     learning_rate: Rate = 1e-4
     gate_learning_rate: Rate = 1e-4
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
@@ -178,6 +179,13 @@ class TrainParams(Section):
     torch_compile: bool = False  # pays in a long training at full size; needs a C++ compiler on a CPU
     max_tokens: Annotated[int, Field(ge=4)] = 64  # of a training caption: more are cut
     decoding: DecodingParams = DecodingParams()
+
+    @model_validator(mode="after")
+    def muon_sees_whole_matrices(self) -> "TrainParams":
+        """It makes a matrix's update orthogonal, which needs all of the matrix."""
+        if self.fsdp and self.optim == "muon":
+            raise ValueError("optim is muon, which needs whole matrices; fsdp shares them out: take adamw")
+        return self
 
     @model_validator(mode="after")
     def pieces_of_a_step_are_equal(self) -> "TrainParams":

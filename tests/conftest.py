@@ -26,6 +26,7 @@ TINY = {
     "train": {
         "epochs": 4,
         "batch_size": 32,
+        "optim": "muon",
         "learning_rate": 3e-3,
         "gate_learning_rate": 3e-2,
         "validations": 4,

@@ -131,7 +131,7 @@ def facts(scene) -> dict:
 def test_a_minimal_pair_differs_in_its_fact_alone_and_is_held_out(fact):
     combinations = split_combinations(random.Random(0))
     held_out = {frozenset(d.name for d in pair) for pair in combinations["pairs-test"]}
-    held_out |= {(drawing.name, number) for drawing, number in combinations["counts-test"]}
+    held_out |= {(drawing.name, *stands) for drawing, *stands in combinations["counts-test"]}
     rng, kinds = random.Random(1), defaultdict(int)
     for _ in range(100):
         a, b = minimal_pair(fact, combinations, rng)
@@ -140,7 +140,8 @@ def test_a_minimal_pair_differs_in_its_fact_alone_and_is_held_out(fact):
         assert every_caption(a).isdisjoint(every_caption(b))
         for scene in (a, b):
             names = frozenset(drawing.name for drawing, _ in scene.things)
-            assert (names if isinstance(scene, Pair) else (scene.drawing.name, scene.number)) in held_out
+            counted = () if isinstance(scene, Pair) else (scene.drawing.name, scene.number, scene.place)
+            assert (counted or names) in held_out
         kinds[a.kind] += 1
     assert len(kinds) > 1
 

@@ -39,8 +39,8 @@ class Counts:
 
     @property
     def group(self) -> str:
-        """What is held out as a whole: the drawing with its number."""
-        return f"{self.number} {self.drawing.name}"
+        """What is held out as a whole: the drawing with its number and place."""
+        return f"{self.number} {self.drawing.name}, {self.place}"
 
 
 @dataclass(frozen=True)

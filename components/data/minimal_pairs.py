@@ -54,8 +54,9 @@ def minimal_pair(fact: str, combinations: Combinations, rng: random.Random) -> t
 
 def _things(scene: Scene, combinations: Combinations) -> Sequence[Scene]:
     if isinstance(scene, Counts):
+        there = (scene.number, scene.place)
         held_out = combinations["counts-test"]
-        return [replace(scene, drawing=drawing) for drawing, number in held_out if number == scene.number]
+        return [replace(scene, drawing=one) for one, *stands in held_out if tuple(stands) == there]
     return [
         replace(scene, **{place: drawing})
         for place, stays in (("first", scene.second), ("second", scene.first))
@@ -77,7 +78,9 @@ def _numbers(scene: Scene, combinations: Combinations) -> Sequence[Scene]:
 
 def _sides(scene: Scene, combinations: Combinations) -> Sequence[Scene]:
     if isinstance(scene, Counts):
-        return [replace(scene, place=OTHER_SIDE.get(scene.place, scene.place))]
+        other = replace(scene, place=OTHER_SIDE.get(scene.place, scene.place))
+        held_out = (other.drawing, other.number, other.place) in combinations["counts-test"]
+        return [other] if held_out else []
     first, second = (scene.second, scene.second_number), (scene.first, scene.first_number)
     return [Pair(first[0], second[0], first[1], second[1], scene.horizontal, scene.ground)]
 

@@ -2,9 +2,9 @@
 
 Three kinds of scene in equal shares in every split: `counts` (three foxes in a row), `pairs` (a fox above a
 car) and `groups` (two foxes above a car). **What is tested never occurs in training**: held out are (drawing,
-number) for counts, and for pairs and groups the unordered pair of drawings, whatever their numbers, order,
-relation or ground. So the nearest training picture is wrong somewhere, yet every word of a test caption
-occurs in training.
+number, place) for counts, and for pairs and groups the unordered pair of drawings, whatever their numbers,
+order, relation or ground. So the nearest training picture is wrong somewhere, yet every word of a test
+caption occurs in training.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ PICTURES = {"val": 0.05, "test": 0.05}
 """Share of the pictures of each held-out split."""
 
 Combinations = dict[str, list]
-"""'counts-SPLIT' -> (drawing, number), 'pairs-SPLIT' -> (drawing, drawing): what each split may show."""
+"""'counts-SPLIT' -> (drawing, number, place), 'pairs-SPLIT' -> (drawing, drawing): what it may show."""
 
 
 def build_scenes(
@@ -140,27 +140,31 @@ def _split_sizes(num_images: int) -> tuple[int, int, int]:
 
 
 def split_combinations(rng: random.Random) -> Combinations:
-    """All combinations, shared out among the splits."""
-    combinations = {
-        "counts": list(itertools.product(drawings(), PLACES)),
-        "pairs": list(itertools.combinations(drawings(), 2)),
+    """All combinations, shared out among the splits; those of counts for each number, so that every split has
+    all numbers."""
+    counts = [[(d, n, place) for d in drawings() for place in PLACES[n]] for n in PLACES]
+    shares = [_share_out(of_number, rng) for of_number in counts]
+    pairs = _share_out(list(itertools.combinations(drawings(), 2)), rng)
+    return {f"counts-{split}": [one for share in shares for one in share[split]] for split in SPLITS} | {
+        f"pairs-{split}": pairs[split] for split in SPLITS
     }
-    result = {}
-    for name, all_of_them in combinations.items():
-        rng.shuffle(all_of_them)
-        end = 0
-        for split, share in HELD_OUT.items():
-            start, end = end, end + round(share * len(all_of_them))
-            result[f"{name}-{split}"] = all_of_them[start:end]
-        result[f"{name}-train"] = all_of_them[end:]
-    return result
+
+
+def _share_out(combinations: list, rng: random.Random) -> dict[str, list]:
+    """split -> its share of `combinations`, at random."""
+    rng.shuffle(combinations)
+    result, end = {}, 0
+    for split, share in HELD_OUT.items():
+        start, end = end, end + max(1, round(share * len(combinations)))
+        result[split] = combinations[start:end]
+    return result | {"train": combinations[end:]}
 
 
 def draw_scene(kind: str, splits: Combinations, split: str, ground: Ground, rng: random.Random) -> Scene:
-    """A random scene of `kind` from the combinations of `split`."""
+    """A random scene of `kind` from the combinations of `split`; of counts, each number as often."""
     if kind == "counts":
-        drawing, number = rng.choice(splits[f"counts-{split}"])
-        return Counts(drawing, number, rng.choice(list(PLACES[number])), ground)
+        asked = rng.choice(list(PLACES))
+        return Counts(*rng.choice([one for one in splits[f"counts-{split}"] if one[1] == asked]), ground)
     first, second = rng.sample(rng.choice(splits[f"pairs-{split}"]), 2)
     numbers = (1, 1) if kind == "pairs" else rng.choice(((1, 2), (2, 1)))
     return Pair(first, second, *numbers, horizontal=rng.random() < 0.5, ground=ground)

@@ -162,6 +162,7 @@ def build_trainer(
         eval_dataset=val,
         compute_metrics=validation_metrics(processor, val),
         callbacks=list(callbacks),
+        optim=settings.optim,
         gate_learning_rate=settings.gate_learning_rate,
         generation={"num_beams": 1},
     )

@@ -12,6 +12,7 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
+from components.training.optimizer import Optim, make_optimizer
 from components.training.sampler import ReferenceSampler
 
 IMAGES = ("vision_features", "frame_mask")
@@ -22,14 +23,15 @@ class CaptionTrainer(Trainer):
     """Trains the bridge of a `CaptionModel`.
 
     Args:
+        optim: see `components.training.optimizer`.
         gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until
             they move (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
         generation: keyword arguments of `generate` for the validation captions.
     """
 
-    def __init__(self, *args, gate_learning_rate: float, generation: dict, **kwargs):
+    def __init__(self, *args, optim: Optim, gate_learning_rate: float, generation: dict, **kwargs):
         super().__init__(*args, **kwargs)
-        self.gate_learning_rate, self.generation = gate_learning_rate, generation
+        self.optim, self.gate_learning_rate, self.generation = optim, gate_learning_rate, generation
         self._tokens, self._since = torch.tensor(0, device=self.args.device), time.perf_counter()
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
@@ -38,23 +40,15 @@ class CaptionTrainer(Trainer):
         return ReferenceSampler(lengths, self.args.train_batch_size * pieces, self.args.data_seed)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
-        """AdamW over the bridge alone: matrices with weight decay; biases, norms and learned tokens without;
-        gates at their own rate.
-        """
+        """See `make_optimizer`."""
         if self.optimizer is None:
-            groups = {"decay": [], "plain": [], "gates": []}
-            for name, parameter in (model or self.model).named_parameters():
-                if parameter.requires_grad:
-                    groups[_group(name, parameter)].append(parameter)
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {"params": groups["decay"], "weight_decay": self.args.weight_decay},
-                    {"params": groups["plain"], "weight_decay": 0.0},
-                    {"params": groups["gates"], "weight_decay": 0.0, "lr": self.gate_learning_rate},
-                ],
-                lr=self.args.learning_rate,
+            self.optimizer = make_optimizer(
+                model or self.model,
+                self.optim,
+                learning_rate=self.args.learning_rate,
+                gate_learning_rate=self.gate_learning_rate,
+                weight_decay=self.args.weight_decay,
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
-                fused=True,
             )
         return self.optimizer
 
@@ -115,9 +109,3 @@ def caption_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Summed cross-entropy of each caption: [R x P+L x V], [R x L] -> [R]."""
     predicting = logits[:, -labels.shape[1] - 1 : -1].float()
     return F.cross_entropy(predicting.transpose(1, 2), labels, reduction="none").sum(dim=1)
-
-
-def _group(name: str, parameter: torch.nn.Parameter) -> str:
-    if name.endswith("gate"):
-        return "gates"
-    return "decay" if parameter.ndim == 2 and name.endswith("weight") else "plain"
