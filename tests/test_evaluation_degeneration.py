@@ -86,3 +86,30 @@ def test_nobody_can_miss_it_in_the_terminal(capsys):
     shown = capsys.readouterr().out
     assert "mlp: THE TRAINING FAILED" in shown and "All empty." in shown and "train.init" in shown
     assert "transformer" not in shown
+
+
+def test_the_verdict_stands_in_the_metrics_and_disturbs_no_number():
+    from components.evaluation.evaluate import Evaluation
+    from components.tracking import evaluation_metrics
+
+    sound = Evaluation([], {}, {}, {}, {"empty": 0.5})
+    failed = Evaluation([], {}, {}, {}, {"empty": 0.5}, degenerate="All empty.")
+    assert "degenerate" not in sound.metrics() and failed.metrics()["degenerate"] == "All empty."
+    assert evaluation_metrics(failed.metrics()) == evaluation_metrics(sound.metrics())
+
+
+def test_a_training_tells_its_run():
+    """The table of settings, the choice as parameters, and the tag by which a failure is found."""
+    from unittest.mock import Mock
+
+    from components.training.decoding import Choice, Trial
+    from flows.train import log_choice
+
+    good = Trial({"num_beams": 1}, 1.5, None)
+    for trial, tags in ((good, 0), (Trial({"num_beams": 1}, 0.0, "All empty."), 1)):
+        run, choice = Mock(), Choice([trial], trial)
+        log_choice(run, choice)
+        run.log_table.assert_called_once_with("decoding.json", choice.rows())
+        run.log_params.assert_called_once_with({"decoding.num_beams": 1})
+        assert run.set_tags.call_count == tags
+    run.set_tags.assert_called_once_with({"degenerate": "All empty."})
