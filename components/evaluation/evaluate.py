@@ -136,7 +136,12 @@ def evaluate(
     }
     captions = {system: references.align(answers, system) for system, answers in systems.items()}
     return Evaluation(
-        references.image_ids, captions, statistics, intervals, dict(monitors or {}), dict(notes or {})
+        image_ids=references.image_ids,
+        captions=captions,
+        statistics=statistics,
+        intervals=intervals,
+        monitors=dict(monitors or {}),
+        notes=dict(notes or {}),
     )
 
 
