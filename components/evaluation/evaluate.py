@@ -136,12 +136,7 @@ def evaluate(
     }
     captions = {system: references.align(answers, system) for system, answers in systems.items()}
     return Evaluation(
-        image_ids=references.image_ids,
-        captions=captions,
-        statistics=statistics,
-        intervals=intervals,
-        monitors=dict(monitors or {}),
-        notes=dict(notes or {}),
+        references.image_ids, captions, statistics, intervals, dict(monitors or {}), dict(notes or {})
     )
 
 
