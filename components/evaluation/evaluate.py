@@ -135,9 +135,8 @@ def evaluate(
         for system, families in statistics.items()
     }
     captions = {system: references.align(answers, system) for system, answers in systems.items()}
-    return Evaluation(
-        references.image_ids, captions, statistics, intervals, dict(monitors or {}), dict(notes or {})
-    )
+    watched = dict(monitors or {})
+    return Evaluation(references.image_ids, captions, statistics, intervals, watched, notes=dict(notes or {}))
 
 
 def read_per_image(path: str | Path, system: str = MODEL) -> pd.DataFrame:
