@@ -96,7 +96,9 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             total, told = 0.0, now
         checkpoint.save_now_and_then(step)
     checkpoint.save(step)
-    model.save_pretrained(OUT, state_dict={name: value.half() for name, value in model.state_dict().items()})
+    tied = "lm_head.weight"  # the embeddings once more
+    weights = {name: value.half() for name, value in model.state_dict().items() if name != tied}
+    model.save_pretrained(OUT, state_dict=weights)
     config = json.loads((OUT / "config.json").read_text())
     (OUT / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
 
