@@ -43,7 +43,11 @@ def side_by_side(variants: Sequence[str], threads: int) -> int:
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     processes = [
-        subprocess.Popen([*DVC, f"evaluate@{variant}"], env=environment, **piped) for variant in variants
+        # Single items: to look at what lies upstream, each would need it for itself alone.
+        subprocess.Popen(
+            [*DVC, "--single-item", f"train@{variant}", f"evaluate@{variant}"], env=environment, **piped
+        )
+        for variant in variants
     ]
     readers = [
         threading.Thread(target=_tell, args=(variant, process))

@@ -8,6 +8,7 @@ from torch import nn
 
 from components.config import Params
 from components.errors import UserError
+from components.training.muon import Muon
 from components.training.optimizer import Together, make_optimizer
 
 RATES = {"learning_rate": 1e-2, "gate_learning_rate": 1e-1, "weight_decay": 0.1, "betas": (0.9, 0.98)}
@@ -79,3 +80,20 @@ def test_muon_is_refused_where_parameters_are_shared_out(tmp_path):
     (tmp_path / "params.yaml").write_text("train: {optim: muon, fsdp: true}")
     with pytest.raises(UserError, match="optim is muon, which needs whole matrices"):
         Params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (12, 4), (4, 12)])
+def test_muon_is_that_of_torch_but_for_bfloat16(shape):
+    torch.manual_seed(0)
+    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
+    pair = [
+        Muon([ours], lr=1e-2, weight_decay=0.1),
+        torch.optim.Muon([theirs], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for _ in range(10):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        for optimizer in pair:
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
+    assert not torch.allclose(ours, torch.ones(shape), atol=1e-2)

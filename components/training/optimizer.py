@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
+
+from components.training.muon import Muon
 
 Optim = Literal["adamw", "muon"]
 
@@ -36,7 +38,7 @@ def make_optimizer(
     ]
     if optim == "adamw":
         return AdamW([decay, *rest], lr=learning_rate, betas=betas, fused=True)
-    matrices = Muon([decay], lr=learning_rate, adjust_lr_fn="match_rms_adamw")
+    matrices = Muon([decay], lr=learning_rate)
     return Together(matrices, AdamW(rest, lr=learning_rate, betas=betas, fused=True))
 
 
