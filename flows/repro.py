@@ -41,7 +41,7 @@ def repro() -> int:
 def side_by_side(variants: Sequence[str], threads: int) -> int:
     """Train and evaluate `variants` at once, each with `threads` cores; the first exit code that is not 0."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     processes = [
         # Single items: to look at what lies upstream, each would need it for itself alone.
         subprocess.Popen(
@@ -63,7 +63,7 @@ def side_by_side(variants: Sequence[str], threads: int) -> int:
 def _tell(variant: str, process: subprocess.Popen) -> None:
     """Print the lines of `process` under the name of its variant; of a progress bar only how it ended."""
     for line in process.stdout:
-        if text := line.rstrip().rsplit("\r", 1)[-1]:
+        if text := line.decode(errors="replace").rstrip().rsplit("\r", 1)[-1].strip():
             print(f"{variant}: {text}", flush=True)
 
 

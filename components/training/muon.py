@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal (Jordan et al. 2024, "Muon: An optimizer for hidden layers").
+"""Muon: momentum, made orthogonal (Jordan et al. 2024, "Muon: An optimizer for hidden layers").
 
 `torch.optim.Muon` does the same in bfloat16, which a processor that does not multiply it emulates: there, one
 update of a small bridge takes 17 times as long as in float32. Matrices of a shape go through it together.
@@ -18,8 +18,8 @@ ITERATIONS = 5
 class Muon(Optimizer):
     """Nesterov momentum, orthogonalised; weight decay as AdamW's.
 
-    Updates are scaled to the size of AdamW's, so that its learning rates hold (Liu et al. 2025, "Muon is scalable
-    for LLM training", section 2.2).
+    Updates are scaled to the size of AdamW's, so that its learning rates hold (Liu et al. 2025, "Muon is
+    scalable for LLM training", section 2.2).
     """
 
     def __init__(self, params: Iterable, lr: float, weight_decay: float = 0.0, momentum: float = 0.95):
@@ -49,8 +49,8 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """[n x r x c] -> about the nearest matrices of orthogonal rows or columns, by Newton-Schulz; singular values
-    come out between 0.7 and 1.2, which is near enough."""
+    """[n x r x c] -> about the nearest matrices of orthogonal rows or columns, by Newton-Schulz; singular
+    values come out between 0.7 and 1.2, which is near enough."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

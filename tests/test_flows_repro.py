@@ -1,0 +1,85 @@
+"""`python -m flows.repro`: real DVC, on a pipeline of the same stages whose trainings wait for each other."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.flows_fixtures import copy_project, run
+
+OTHER = {"mlp": "transformer", "transformer": "mlp"}
+TRAIN = """
+import os, sys, time
+from pathlib import Path
+
+name, other = sys.argv[1:]
+Path(f"here-{name}").touch()
+deadline = time.monotonic() + 60
+while not Path(f"here-{other}").exists():
+    if time.monotonic() > deadline:
+        sys.exit(f"{other} never came")
+    time.sleep(0.1)
+print("step 1\\rstep 2, threads", os.environ["OMP_NUM_THREADS"], flush=True)
+if Path(f"fail-{name}").exists():
+    sys.exit("no good")
+Path(f"{name}.model").write_text(name)
+"""
+PIPELINE = {
+    "features": {"cmd": "echo made > features.txt", "outs": ["features.txt"]},
+    "train": {
+        "foreach": OTHER,
+        "do": {
+            "cmd": "python train.py ${key} ${item}",
+            "deps": ["features.txt", "train.py"],
+            "outs": ["${key}.model"],
+        },
+    },
+    "evaluate": {
+        "foreach": OTHER,
+        "do": {"cmd": "cp ${key}.model ${key}.score", "deps": ["${key}.model"], "outs": ["${key}.score"]},
+    },
+    "report": {
+        "cmd": "cat mlp.score transformer.score > report.txt",
+        "deps": ["mlp.score", "transformer.score"],
+        "outs": ["report.txt"],
+    },
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = copy_project(tmp_path / "project", {"variants": list(OTHER)})
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}))
+    (folder / "train.py").write_text(TRAIN)
+    run(folder, "dvc", "init", "--no-scm", "--quiet").check_returncode()
+    return folder
+
+
+def test_variants_are_trained_at_once_and_the_rest_follows(project):
+    """Each training ends only when the other has begun."""
+    done = run(project, "python", "-m", "flows.repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "report.txt").read_text() == "mlptransformer"
+    lines = done.stdout.splitlines()
+    for name in OTHER:
+        assert any(line.startswith(f"{name}: step 2, threads ") for line in lines), done.stdout
+    assert "step 1" not in done.stdout, "of a progress bar only how it ended"
+    again = run(project, "python", "-m", "flows.repro")
+    assert again.returncode == 0 and "Running stage" not in again.stdout + again.stderr
+
+
+def test_a_failed_variant_fails_it_and_the_next_call_goes_on(project):
+    (project / "fail-mlp").touch()
+    failed = run(project, "python", "-m", "flows.repro")
+    assert failed.returncode != 0 and "mlp: no good" in failed.stdout
+    assert (project / "transformer.score").exists() and not (project / "report.txt").exists()
+    (project / "fail-mlp").unlink()
+    done = run(project, "python", "-m", "flows.repro")
+    assert done.returncode == 0 and (project / "report.txt").exists()
+    assert "Running stage 'train@transformer'" not in done.stdout, "it was done already"
+
+
+def test_wrong_parameters_are_told_in_a_line(project):
+    (project / "params.yaml").write_text("variants: [mpl]")
+    done = run(project, "python", "-m", "flows.repro")
+    assert done.returncode == 1 and done.stderr.startswith("flows.repro: params.yaml: 'variants.0' is 'mpl'")
