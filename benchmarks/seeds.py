@@ -1,16 +1,17 @@
 """Mean and spread of the test scores over training seeds, on the towers and features that `dvc repro` left.
 
     python -m benchmarks.seeds 0 1 2
+    python -m benchmarks.seeds 0 --reference --variants mlp    # by the reference's recipe, as many steps
 
 Prints a Markdown table; nothing is registered. Needs data/ of a finished `dvc repro`.
 """
 
+import argparse
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
-from components.config import Params
+from components.config import VARIANTS, Params
 from components.data.features import FeatureStore
 from components.data.tables import read_tables
 from components.evaluation.evaluate import Evaluation
@@ -18,7 +19,25 @@ from components.evaluation.variant import evaluate_variant
 from components.training.train import train_variant
 from flows.paths import FEATURES, PREPARED, TOWERS
 
-METRICS = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "CLIPScore", "entirely_right", "CHAIRi", "minimal_pairs")
+METRICS = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "entirely_right", "CHAIRi", "minimal_pairs")
+
+REFERENCE = {
+    "optim": "adamw",
+    "learning_rate": 1e-4,
+    "gate_learning_rate": 1e-4,
+    "lr_scheduler_type": "constant_with_warmup",
+    "warmup_ratio": 0.1,
+    "weight_decay": 1e-3,
+    "decoding": {"num_beams": 5, "length_penalty": 1.0, "no_repeat_ngram_size": 0},
+}
+"""`train` as the reference has it: AdamW at one rate, 10 % warm-up, then constant; five beams, weighed by the
+mean log-probability a token. Its mean-pooled prefix, resampler and gated cross-attention are ours, too."""
+
+
+def by_reference(params: Params) -> Params:
+    """`params` with the reference's recipe; data, towers, bridge and number of steps stay."""
+    values = params.model_dump(by_alias=True)
+    return Params.model_validate(values | {"train": values["train"] | REFERENCE})
 
 
 def evaluate_seed(params: Params, variant: str) -> Evaluation:
@@ -41,12 +60,12 @@ def row(name: str, evaluations: list[Evaluation], system: str) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def main(seeds: list[int]) -> None:
-    """Train and evaluate every variant of params.yaml with each of `seeds`."""
-    params = Params.load()
+def main(seeds: list[int], reference: bool, variants: list[str] | None) -> None:
+    """Train and evaluate every variant (default: those of params.yaml) with each of `seeds`."""
+    params = by_reference(Params.load()) if reference else Params.load()
     runs = {
         variant: [evaluate_seed(params.model_copy(update={"seed": seed}), variant) for seed in seeds]
-        for variant in params.variants
+        for variant in variants or params.variants
     }
     print(f"\n| | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
     for variant, evaluations in runs.items():
@@ -58,4 +77,10 @@ def main(seeds: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(seed) for seed in sys.argv[1:]] or [0, 1, 2])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--reference", action="store_true", help="the reference's recipe instead of params.yaml's"
+    )
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS))
+    main(**vars(parser.parse_args()))
