@@ -195,7 +195,7 @@ def test_every_way_to_a_caption_decodes_alike(model, few, store, tmp_path, monke
 
     batch = Batch(0, [few.image_path(image_id) for image_id in ids])
     common = {"store": "sqlite:///none.db", "num_frames": 1, "bf16": False, "torch_compile": False}
-    rows = caption_batch.fn(batch, None, model=str(tmp_path / "mlp"), **common)
+    rows = caption_batch(batch, None, model=str(tmp_path / "mlp"), **common)
     assert [row["caption"] for row in rows] == scored
 
     logged = str(tmp_path / "logged")
