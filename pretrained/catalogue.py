@@ -21,6 +21,7 @@ from PIL import Image
 
 from components.data.drawing import pluralize
 from components.data.openmoji import NOUNS, drawings
+from pretrained.world import HELD_OUT
 
 PACKAGES = Path("pretrained/node_modules")
 OUT = Path("pretrained/data")
@@ -35,8 +36,6 @@ STYLES = (
     "emojione-monotone",
     "fluent-emoji-high-contrast",
 )
-HELD_OUT = "noto"
-"""Drawn into a file of its own, which no training reads: are its things recognised all the same?"""
 
 SIDE = 64  # of a sprite, pixels
 CANVAS = 192  # that it is rendered on

@@ -18,7 +18,7 @@ class Composer:
     """Sprites on grounds: [B x 3 x size x size] in [-1, 1], and which thing each patch shows.
 
     Args:
-        folder: of sprites.npz
+        file: sprites.npz or held_out.npz
         size, patch: of picture and patch, pixels
         things: how many there are; a patch of bare ground g is labelled things + g, white things + grounds
     """

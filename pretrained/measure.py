@@ -11,7 +11,7 @@ many and where; perplexity of GPT-2 on fresh captions, of the default grammar an
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +20,25 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel, PreTrainedTokenizerBase
 
+from components.towers.encode import load_clip, text_embeds
+from components.towers.probe import perplexity
 from pretrained.compose import Composer
-from pretrained.world import MAX_SPRITES, World, arrays
+from pretrained.world import HELD_OUT, Picture, Placed, World, arrays
 
 DATA, OUT = Path("pretrained/data"), Path("pretrained/metrics.json")
 FITTED, TESTED = 6000, 1500
 SIDES = ("left", "right", "top", "bottom")
 
 
-def tensors(world: World, composer: Composer, count: int, rng: random.Random) -> tuple[Tensor, list]:
-    """`count` scenes: pixels, and the pictures they were made from."""
-    pictures = [world.scene(rng, wide=False) for _ in range(count)]
-    pixels = [composer(arrays(pictures[i : i + 256]), augment=False)[0] for i in range(0, count, 256)]
-    return torch.cat(pixels), pictures
+def drawn(composer: Composer, pictures: Sequence[Picture]) -> Tensor:
+    """[n x 3 x h x w], as they are."""
+    parts = (pictures[i : i + 256] for i in range(0, len(pictures), 256))
+    return torch.cat([composer(arrays(part), augment=False)[0] for part in parts])
+
+
+def named(clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tensor:
+    """Unit embeddings of texts [n x P]."""
+    return F.normalize(text_embeds(clip, tokenizer, texts), dim=-1)
 
 
 @torch.inference_mode()
@@ -45,17 +51,6 @@ def encode(clip: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
         hidden.append(torch.cat((patches.mean(1), patches.amax(1)), dim=-1))
         embeds.append(F.normalize(clip.visual_projection(out.pooler_output), dim=-1))
     return torch.cat(hidden), torch.cat(embeds)
-
-
-@torch.inference_mode()
-def embed_texts(clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Tensor:
-    """Unit embeddings [n x P]."""
-    parts = []
-    for i in range(0, len(texts), 256):
-        tokens = tokenizer(texts[i : i + 256], padding=True, truncation=True, return_tensors="pt")
-        out = clip.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
-        parts.append(F.normalize(clip.text_projection(out.pooler_output), dim=-1))
-    return torch.cat(parts)
 
 
 def retrieval(images: Tensor, texts: Tensor, said: list[str]) -> dict[str, float]:
@@ -115,59 +110,41 @@ def _side(x: float, y: float) -> int:
     return int(dx > 0) if abs(dx) >= abs(dy) else 2 + int(dy > 0)
 
 
-@torch.inference_mode()
-def perplexity(gpt2: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> float:
-    """A token of `BOS + " " + caption + " " + EOS` given BOS."""
-    total = count = 0.0
-    for i in range(0, len(captions), 128):
-        texts = [f"{tokenizer.bos_token} {text} {tokenizer.eos_token}" for text in captions[i : i + 128]]
-        rows = [torch.tensor(ids) for ids in tokenizer(texts)["input_ids"]]
-        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)
-        logits = gpt2(ids.clamp(min=0)).logits[:, :-1]
-        total += float(F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum"))
-        count += int((ids[:, 1:] >= 0).sum())
-    return float(np.exp(total / count))
-
-
 def held_out_style(world: World, clip: CLIPModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
     """Names by drawings of the style that was held out, each among all of their names."""
-    composer = Composer(
-        DATA / "held_out.npz", clip.config.vision_config.image_size, 8, len(world.things), "cpu"
-    )
-    rows = [(t, thing) for t, thing in enumerate(world.things) if "noto" in thing["sprites"]]
-    rows = [(t, thing) for t, thing in rows if "skin tone" not in thing["name"]]
-    batch = {"sprite": np.full((len(rows), MAX_SPRITES), -1), "thing": np.full((len(rows), MAX_SPRITES), -1)}
-    batch |= {name: np.zeros((len(rows), MAX_SPRITES), np.float32) for name in ("x", "y", "side", "turn")}
-    batch["ground"] = np.full(len(rows), -1)
-    for row, (t, thing) in enumerate(rows):
-        batch["sprite"][row, 0], batch["thing"][row, 0] = thing["sprites"]["noto"][0], t
-        batch["x"][row, 0] = batch["y"][row, 0] = 0.5
-        batch["side"][row, 0] = 0.95
-    parts = [{k: v[i : i + 256] for k, v in batch.items()} for i in range(0, len(rows), 256)]
-    pixels = torch.cat([composer(part, augment=False)[0] for part in parts])
-    names = [thing["name"] for _, thing in rows]
-    return retrieval(encode(clip, pixels)[1], embed_texts(clip, tokenizer, names), names) | {
-        "things": len(rows)
+    vision = clip.config.vision_config
+    composer = Composer(DATA / "held_out.npz", vision.image_size, vision.patch_size, len(world.things), "cpu")
+    shown = {
+        t: thing
+        for t, thing in enumerate(world.things)
+        if HELD_OUT in thing["sprites"] and "skin tone" not in thing["name"]
     }
+    pictures = [
+        Picture([Placed(thing["sprites"][HELD_OUT][0], t, x=0.5, y=0.5, side=0.95, turn=0.0)], None, [])
+        for t, thing in shown.items()
+    ]
+    names = [thing["name"] for thing in shown.values()]
+    embeds = encode(clip, drawn(composer, pictures))[1]
+    return retrieval(embeds, named(clip, tokenizer, names), names) | {"things": len(names)}
 
 
 def main() -> None:
     """Measure both towers."""
     rng, world = random.Random("measure"), World(DATA)
-    clip = CLIPModel.from_pretrained("pretrained/clip", dtype=torch.float32).eval()
+    clip = load_clip("pretrained/clip")
     gpt2 = GPT2LMHeadModel.from_pretrained("pretrained/gpt2", dtype=torch.float32).eval()
     vision = clip.config.vision_config
     composer = Composer(
         DATA / "sprites.npz", vision.image_size, vision.patch_size, len(world.things), "cpu", 1
     )
-    pixels, pictures = tensors(world, composer, FITTED + TESTED, rng)
-    features, embeds = encode(clip, pixels)
+    pictures = [world.scene(rng, wide=False) for _ in range(FITTED + TESTED)]
+    features, embeds = encode(clip, drawn(composer, pictures))
     tokenizer = AutoTokenizer.from_pretrained("pretrained/clip")
     said = [picture.captions[0] for picture in pictures[FITTED:][:700]]
     words = AutoTokenizer.from_pretrained("pretrained/gpt2")
     every = [rng.choice(world.picture(rng).captions) for _ in range(2000)]
     metrics = {
-        "retrieval": retrieval(embeds[FITTED:][:700], embed_texts(clip, tokenizer, said), said),
+        "retrieval": retrieval(embeds[FITTED:][:700], named(clip, tokenizer, said), said),
         "probes": probes(features, pictures),
         "style held out": held_out_style(world, clip, tokenizer),
         "perplexity": {

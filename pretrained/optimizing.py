@@ -1,6 +1,7 @@
-"""What both pre-trainings share: schedule, optimizer, checkpoint, command line."""
+"""What both pre-trainings share: schedule, optimizer, export, checkpoint, command line."""
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -9,6 +10,11 @@ from pathlib import Path
 import torch
 import yaml
 from torch import nn
+from torch.optim import AdamW, Optimizer
+from transformers import PreTrainedModel
+
+from components.training.muon import Muon
+from components.training.optimizer import Together
 
 SAVE_SECONDS = 300
 WARMUP = 200  # steps
@@ -33,52 +39,48 @@ class Schedule:
         return min(1.0, (step + 1) / WARMUP, max(0.0, 3 * (1 - self.done(step))))
 
 
-class MuonAdam:
-    """Muon for the matrices inside the networks, AdamW for embeddings, heads, norms and biases (Jordan et al.
-    2024). One learning rate serves both: `match_rms_adamw` (Liu et al. 2025)."""
+def make_optimizer(model: nn.Module, settings: dict, outer: Sequence[str]) -> Together:
+    """Muon for the matrices inside the networks, AdamW for embeddings, heads, norms and biases.
 
-    def __init__(self, inside: list[nn.Parameter], rest: list[nn.Parameter], rate: float, decay: float):
-        self.parts = (
-            torch.optim.Muon(inside, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
-        )
-
-    def step(self, model: nn.Module, rate: float) -> None:
-        """Clip, step, and clear the gradients.
-
-        Raises:
-            SystemExit: a gradient is not finite.
-        """
-        if not math.isfinite(float(nn.utils.clip_grad_norm_(model.parameters(), 1.0))):
-            raise SystemExit("The gradient is not finite. Start again: it goes on from the last checkpoint.")
-        for part in self.parts:
-            for group in part.param_groups:
-                group["lr"] = rate
-            part.step()
-            part.zero_grad()
-
-    def state_dict(self) -> list[dict]:
-        """Of both."""
-        return [part.state_dict() for part in self.parts]
-
-    def load_state_dict(self, states: list[dict]) -> None:
-        """Of both."""
-        for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
-
-
-def optimizers(model: nn.Module, settings: dict, outer: Sequence[str]) -> MuonAdam:
-    """`outer`: what names of embeddings and heads contain."""
+    Args:
+        outer: what names of embeddings and heads contain.
+    """
     inside, rest = [], []
     for name, parameter in model.named_parameters():
         (rest if parameter.ndim != 2 or any(part in name for part in outer) else inside).append(parameter)
-    return MuonAdam(inside, rest, settings["learning_rate"], settings["weight_decay"])
+    rate = settings["learning_rate"]
+    return Together(
+        Muon(inside, lr=rate, weight_decay=settings["weight_decay"]),
+        AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
+    )
+
+
+def update(model: nn.Module, optimizer: Optimizer, rate: float) -> None:
+    """Clip the gradients, step at `rate`, and clear them.
+
+    Raises:
+        SystemExit: a gradient is not finite.
+    """
+    if not math.isfinite(float(nn.utils.clip_grad_norm_(model.parameters(), 1.0))):
+        raise SystemExit("The gradient is not finite. Start again: it goes on from the last checkpoint.")
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def export(model: PreTrainedModel, folder: Path, without: Sequence[str] = ()) -> None:
+    """`save_pretrained` in float16; `without`: names of tensors that are others once more."""
+    weights = {name: value.half() for name, value in model.state_dict().items() if name not in without}
+    model.save_pretrained(folder, state_dict=weights)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
 
 
 class Checkpoint:
     """Weights, optimizer and step in one file that appears whole."""
 
-    def __init__(self, path: Path, model: nn.Module, optimizer: MuonAdam):
+    def __init__(self, path: Path, model: nn.Module, optimizer: Optimizer):
         self.path, self.model, self.optimizer, self.saved = path, model, optimizer, time.monotonic()
 
     def load(self, device: str) -> int:

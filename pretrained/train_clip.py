@@ -26,7 +26,14 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from components.data.grounds import GROUNDS
 from pretrained.compose import IGNORED, Composer
-from pretrained.optimizing import Checkpoint, Schedule, command_line, optimizers
+from pretrained.optimizing import (
+    Checkpoint,
+    Schedule,
+    command_line,
+    export,
+    make_optimizer,
+    update,
+)
 from pretrained.world import World, arrays
 
 DATA, OUT = Path("pretrained/data"), Path("pretrained/clip")
@@ -170,12 +177,8 @@ class Pretraining(nn.Module):
         return F.cross_entropy(self.patches(memory.flatten(0, 1)[known]).float(), labels.flatten()[known])
 
 
-def export(clip: CLIPModel, tokenizer: PreTrainedTokenizerFast, settings: dict) -> None:
-    """`save_pretrained`, in float16."""
-    size = settings["image_size"]
-    clip.save_pretrained(OUT, state_dict={name: value.half() for name, value in clip.state_dict().items()})
-    config = json.loads((OUT / "config.json").read_text())
-    (OUT / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
+def write_processor(size: int) -> None:
+    """How pictures become the tower's: resized, cut to a square of `size` pixels, scaled to [-1, 1]."""
     processor = {
         "image_processor_type": "CLIPImageProcessor",
         "do_resize": True, "size": {"shortest_edge": size}, "resample": 3,
@@ -196,7 +199,7 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     model = Pretraining(clip_config(settings, tokenizer), settings["decoder_layers"], labels).to(device)
     if init and not CHECKPOINT.exists():
         model.clip.load_state_dict(CLIPModel.from_pretrained(OUT).state_dict())
-    optimizer = optimizers(model, settings, outer=("embedding", "words", "places", "patches"))
+    optimizer = make_optimizer(model, settings, outer=("embedding", "words", "places", "patches"))
     checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
     first = step = checkpoint.load(device)
     size, patch = settings["image_size"], settings["patch_size"]
@@ -204,7 +207,7 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
     batches = iter(DataLoader(Batches(settings, seed, step), batch_size=None, **workers))
     schedule, told = Schedule(settings["steps"], minutes), time.monotonic()
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}  # on the device, which is not waited for
     while schedule.done(step) < 1:
         batch = next(batches)
         text = [torch.as_tensor(batch.pop(name)).to(device) for name in ("input_ids", "attention_mask")]
@@ -213,10 +216,10 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             losses = model(pixels, patch_labels, *text)
             loss = losses["contrast"] + 2 * losses["captions"] + 0.5 * losses["patches"]
         loss.backward()
-        optimizer.step(model, settings["learning_rate"] * schedule(step))
+        update(model, optimizer, settings["learning_rate"] * schedule(step))
         step += 1
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
+            sums[name] = sums.get(name, 0.0) + value.detach()
         if step % 100 == 0:
             now = time.monotonic()
             shown = "  ".join(f"{name} {value / min(100, step - first):.3f}" for name, value in sums.items())
@@ -224,7 +227,8 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             sums, told = {}, now
         checkpoint.save_now_and_then(step)
     checkpoint.save(step)
-    export(model.clip, tokenizer, settings)
+    export(model.clip, OUT)
+    write_processor(size)
 
 
 def main() -> None:

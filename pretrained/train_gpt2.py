@@ -5,7 +5,6 @@
 Needs PyTorch, transformers, numpy and what the stages before wrote.
 """
 
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -16,7 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from pretrained.optimizing import Checkpoint, Schedule, command_line, optimizers
+from pretrained.optimizing import (
+    Checkpoint,
+    Schedule,
+    command_line,
+    export,
+    make_optimizer,
+    update,
+)
 from pretrained.text import DICTIONARY, documents
 from pretrained.world import World
 
@@ -74,7 +80,7 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
         model.set_attn_implementation("eager")
     if init and not CHECKPOINT.exists():
         model.load_state_dict(GPT2LMHeadModel.from_pretrained(OUT).state_dict())
-    optimizer = optimizers(model, settings, outer=("wte", "wpe"))
+    optimizer = make_optimizer(model, settings, outer=("wte", "wpe"))
     checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
     first = step = checkpoint.load(device)
     workers = {"num_workers": 8, "prefetch_factor": 8} if device == "cuda" else {}
@@ -87,7 +93,7 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             logits = model(ids[:, :-1]).logits
         loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
-        optimizer.step(model, settings["learning_rate"] * schedule(step))
+        update(model, optimizer, settings["learning_rate"] * schedule(step))
         step += 1
         total += float(loss.detach())
         if step % 100 == 0:
@@ -96,11 +102,7 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             total, told = 0.0, now
         checkpoint.save_now_and_then(step)
     checkpoint.save(step)
-    tied = "lm_head.weight"  # the embeddings once more
-    weights = {name: value.half() for name, value in model.state_dict().items() if name != tied}
-    model.save_pretrained(OUT, state_dict=weights)
-    config = json.loads((OUT / "config.json").read_text())
-    (OUT / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
+    export(model, OUT, without=["lm_head.weight"])  # tied: the embeddings once more
 
 
 def main() -> None:

@@ -23,6 +23,9 @@ from components.data.layout import layout
 
 SHARES = {"scenes": 0.45, "anything": 0.25, "single": 0.3}
 MAX_SPRITES = 4
+HELD_OUT = "noto"
+"""The style that no training sees: are its things recognised all the same?"""
+
 PLAIN = (255, 255, 255)
 
 SINGLE = (
@@ -80,7 +83,7 @@ class World:
         self.weights = np.cumsum(weights).tolist()
 
     def _styles(self, thing: int) -> list[str]:
-        return [style for style in self.things[thing]["sprites"] if style != "noto"]
+        return [style for style in self.things[thing]["sprites"] if style != HELD_OUT]
 
     def picture(self, rng: random.Random) -> Picture:
         """One picture of any kind."""
