@@ -137,7 +137,7 @@ def main() -> None:
     composer = Composer(
         DATA / "sprites.npz", vision.image_size, vision.patch_size, len(world.things), "cpu", 1
     )
-    pictures = [world.scene(rng, wide=False) for _ in range(FITTED + TESTED)]
+    pictures = [world.scene(rng) for _ in range(FITTED + TESTED)]
     features, embeds = encode(clip, drawn(composer, pictures))
     tokenizer = AutoTokenizer.from_pretrained("pretrained/clip")
     said = [picture.captions[0] for picture in pictures[FITTED:][:700]]

@@ -98,7 +98,7 @@ def test_captions_tell_what_the_picture_holds(project: Path):
     """Every thing that is placed is named in each caption of a scene, and no other."""
     world, rng = World(project / "data"), random.Random(0)
     for _ in range(200):
-        picture = world.scene(rng, wide=rng.random() < 0.5)
+        picture = world.scene(rng, world.countable if rng.random() < 0.5 else ())
         placed = {world.things[p.thing]["noun"] for p in picture.placed}
         for caption in picture.captions:
             assert {name for name in COLOURS if name in caption} == placed, caption
