@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from components.data.prepare.validate import count, validate
 from components.data.tables import Tables
-from components.data.validate import count, validate
 
 WORDS = [
     "a",

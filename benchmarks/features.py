@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from components.data.features import FeatureStore, plan_shards, seal, write_shard
+from components.features.store import FeatureStore, plan_shards, seal, write_shard
 
 TOKENS, WIDTH, PROJECTION = 17, 128, 128
 BATCH, BATCHES = 64, 300

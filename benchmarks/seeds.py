@@ -2,7 +2,7 @@
 
     python -m benchmarks.seeds 0 1 2
     python -m benchmarks.seeds 0 --from-nothing                # without train.init
-    python -m benchmarks.seeds 0 --reference --variants mlp    # by the reference's recipe, from nothing, as many steps
+    python -m benchmarks.seeds 0 --reference --variants mlp    # by the reference's recipe, from nothing
 
 Prints a Markdown table; nothing is registered. Needs data/ of a finished `dvc repro`.
 """
@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 from components.config import VARIANTS, Params
-from components.data.features import FeatureStore
 from components.data.tables import read_tables
 from components.evaluation.evaluate import Evaluation
 from components.evaluation.variant import evaluate_variant
+from components.features.store import FeatureStore
 from components.training.train import train_variant
 from flows.paths import FEATURES, PREPARED, TOWERS
 from flows.train import open_init

@@ -74,7 +74,7 @@ def run_artifact(variant: str, run_id: str | None) -> None:
     """A link to the MLflow run; none while MLflow does not have it."""
     from prefect.artifacts import create_link_artifact
 
-    from components.tracking.lookup import run_url
+    from components.registry.lookup import run_url
 
     if url := run_id and run_url(run_id):
         create_link_artifact(url, f"The MLflow run of {variant}", key=f"mlflow-{variant}")

@@ -73,7 +73,7 @@ def located(model: str) -> dict[str, str | None]:
     """A model as processes elsewhere find it: a folder, or a version and the MLflow store that has it."""
     if not model.startswith(VERSION):
         return {"model": str(Path(model).resolve()), "store": None}
-    from components.tracking.registry import pinned
+    from components.registry.versions import pinned
     from components.tracking.store import tracking_uri
 
     return {"model": pinned(model), "store": tracking_uri()}

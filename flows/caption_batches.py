@@ -70,7 +70,7 @@ def load_captioner(model: str):
     from components.model import CaptionModel
 
     if model.startswith(VERSION):
-        from components.tracking import registry
+        from components.registry import versions as registry
 
         return registry.load_captioner(model)
     if Path(model, "config.json").exists():

@@ -16,7 +16,7 @@ from rich.table import Table
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference
 from components.evaluation.evaluate import MODEL, compare
-from components.tracking.lookup import TestedRun, log_comparison, tested_run
+from components.registry.lookup import TestedRun, log_comparison, tested_run
 
 METRICS = ("CIDEr", "BLEU-4")
 TRUE = "entirely_right"  # of scenes only

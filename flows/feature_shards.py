@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components.data.features import Shard, write_shard
 from components.data.tables import Tables, read_tables
+from components.features.store import Shard, write_shard
 from flows.parallel import Progress, once
 from flows.stage import piece_task
 
@@ -30,7 +30,7 @@ def compute_shard(
 @once
 def _encoder(clip: Path, layer: int, tower: str):
     """Once a process; `tower` is its hash, so that a process never goes on with an old one."""
-    from components.towers.encode import VisionEncoder
+    from components.features.encoder import VisionEncoder
 
     return VisionEncoder(clip, layer)
 

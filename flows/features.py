@@ -4,8 +4,8 @@ python -m flows.features
 """
 
 from components.config import Params
-from components.data.features import Features, FeatureStore, plan_shards, seal, write_meta
 from components.data.tables import Tables, read_tables
+from components.features.store import Features, FeatureStore, plan_shards, seal, write_meta
 from flows.feature_shards import compute_shard
 from flows.parallel import Runner, map_task
 from flows.paths import FEATURES, PREPARED, TOWERS
@@ -15,7 +15,7 @@ from flows.stage import main, stage
 @stage
 def features() -> None:
     """Add what the store lacks, shard by shard; an interrupted run keeps its complete shards."""
-    from components.towers.encode import encoder_id
+    from components.features.encoder import encoder_id
 
     params, tables = Params.load(), read_tables(PREPARED)
     settings, tower = params.features, encoder_id(TOWERS / "clip", params.model.feature_layer)
@@ -44,8 +44,8 @@ def open_features(params: Params, tables: Tables) -> Features:
     """The images as training, evaluation and report want them: from the store, or encoded on the fly."""
     if params.features.cache:
         return FeatureStore(FEATURES)
-    from components.data.live_features import LiveFeatures
-    from components.towers.encode import VisionEncoder
+    from components.features.encoder import VisionEncoder
+    from components.features.live import LiveFeatures
 
     encoder = VisionEncoder(TOWERS / "clip", params.model.feature_layer)
     return LiveFeatures(tables, encoder, params.features.batch_size, params.features.views)

@@ -4,7 +4,7 @@ python -m flows.prepare
 """
 
 from components.config import Params
-from components.data.prepare import prepare as prepare_data
+from components.data.prepare.prepare import prepare as prepare_data
 from flows.paths import FAULTS, PREPARED
 from flows.stage import main, stage
 

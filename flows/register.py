@@ -13,8 +13,8 @@ from components.data.tables import read_tables
 from components.evaluation.bootstrap import paired_bootstrap
 from components.evaluation.degeneration import failure_panel
 from components.files import atomic_path
-from components.tracking.candidate import register_variant
-from components.tracking.promotion import promote
+from components.registry.candidate import register_variant
+from components.registry.gate import promote
 from flows.artifacts import versions_artifact
 from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
 from flows.stage import main, stage

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from components.errors import UserError
+from components.registry.origin import LOCK, Origin, environment, origin_of
 from components.tracking import evaluation_metrics
 from components.tracking.git import git
-from components.tracking.origin import LOCK, Origin, environment, origin_of
 
 FOLDER = Path("reproduced")
 DATA = "prepare"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from components.config import Params, Variant
-from components.data.report import data_metrics
+from components.data.prepare.report import data_metrics
 from components.data.tables import Tables, read_tables
 from components.evaluation.degeneration import failure_panel
 from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
@@ -97,7 +97,7 @@ def open_init(source: str | None, variant: str) -> "Init | None":
     """
     if source is None:
         return None
-    from components.tracking.registry import load_captioner, pinned
+    from components.registry.versions import load_captioner, pinned
     from components.training.warm_start import Init
 
     if not source.startswith("models:/"):

@@ -19,8 +19,8 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-from components.data.drawing import pluralize
-from components.data.openmoji import NOUNS, drawings
+from components.data.scenes.drawing import pluralize
+from components.data.scenes.openmoji import NOUNS, drawings
 
 PACKAGES = Path("pretrained/node_modules")
 OUT = Path("pretrained/data")

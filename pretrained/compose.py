@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.data.grounds import CONTRAST, FRAME, PERIOD
+from components.data.scenes.grounds import CONTRAST, FRAME, PERIOD
 from pretrained.world import GROUND_PATTERN, GROUND_RGB
 
 IGNORED = -100
@@ -54,7 +54,7 @@ class Composer:
         return picture.clamp(0, 1) * 2 - 1, self._labels(seen, given)
 
     def _grounds(self, ground: Tensor) -> Tensor:
-        """As `components.data.grounds.paint`: [B] -> [B x 3 x size x size] in [0, 1]."""
+        """As `components.data.scenes.grounds.paint`: [B] -> [B x 3 x size x size] in [0, 1]."""
         count = len(ground)
         shade = self.rgb[ground] + self.uniform(-8, 8, count, 3) * (ground >= 0)[:, None]
         start = self.uniform(0, PERIOD, count, 2, 1, 1)

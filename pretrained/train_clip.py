@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from components.data.grounds import GROUNDS
+from components.data.scenes.grounds import GROUNDS
 from pretrained.compose import IGNORED, Composer
 from pretrained.optimizing import (
     Checkpoint,

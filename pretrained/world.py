@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from components.data.drawing import Drawing, with_article
-from components.data.grammar import PLACES, Counts, Pair, references
-from components.data.grounds import COLOURS, GROUNDS, PATTERNS, Ground
-from components.data.layout import layout
+from components.data.scenes.drawing import Drawing, with_article
+from components.data.scenes.grammar import PLACES, Counts, Pair, references
+from components.data.scenes.grounds import COLOURS, GROUNDS, PATTERNS, Ground
+from components.data.scenes.layout import layout
 
 SHARES = {"scenes": 0.4, "anything": 0.2, "single": 0.4}
 MAX_SPRITES = 4
@@ -82,7 +82,9 @@ class World:
     def picture(self, rng: random.Random) -> Picture:
         """One picture of any kind."""
         kind = rng.choices(list(SHARES), SHARES.values())[0]
-        return self.single(rng) if kind == "single" else self.scene(rng, self.countable * (kind == "anything"))
+        return (
+            self.single(rng) if kind == "single" else self.scene(rng, self.countable * (kind == "anything"))
+        )
 
     def foreign(self, rng: random.Random) -> Picture:
         """One picture that shows no two drawings of the default data set, which is tested by what stands
@@ -121,7 +123,11 @@ class World:
                 drawing = Drawing(known["emoji"], "", known["noun"], known["plural"], None, False)
             else:
                 drawing, thing = rng.choice(self.default)
-            own = style if style in self.things[thing]["sprites"] else rng.choice(list(self.things[thing]["sprites"]))
+            own = (
+                style
+                if style in self.things[thing]["sprites"]
+                else rng.choice(list(self.things[thing]["sprites"]))
+            )
             if own != "openmoji" and not drawing.colour_in_name:  # other artists take other colours
                 drawing = Drawing(drawing.emoji, "", drawing.noun, drawing.plural_noun, None, False)
             found[drawing.name] = (drawing, thing, rng.choice(self.things[thing]["sprites"][own]))
@@ -130,7 +136,7 @@ class World:
     def _place(
         self, rng: random.Random, sprite: int, thing: int, x: float, y: float, side: float, loose: bool
     ) -> Placed:
-        """As `components.data.scenes.draw`, a little looser; `side` becomes that of the longer side."""
+        """As `components.data.scenes.build.draw`, a little looser; `side` becomes that of the longer side."""
         width, height = self.inks[sprite]
         longer = side * min((max(width, height) / min(width, height)) ** 0.5, 1.2)
         slack = 0.06 if loose else 0.045

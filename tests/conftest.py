@@ -10,9 +10,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from components.config import Params  # noqa: E402
-from components.data.features import FeatureStore, plan_shards, seal, write_shard  # noqa: E402
-from components.data.scenes import build_scenes  # noqa: E402
+from components.data.scenes.build import build_scenes  # noqa: E402
 from components.data.tables import Tables  # noqa: E402
+from components.features.store import FeatureStore, plan_shards, seal, write_shard  # noqa: E402
 from tests.towers_fixtures import tiny_towers  # noqa: E402
 
 TINY = {
@@ -74,7 +74,7 @@ def store(
     params: Params, tables: Tables, towers: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> FeatureStore:
     """Features of all pictures, in three shards."""
-    from components.towers.encode import VisionEncoder
+    from components.features.encoder import VisionEncoder
 
     folder = tmp_path_factory.mktemp("features")
     encoder = VisionEncoder(towers / "clip", params.model.feature_layer)

@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from components.data.scenes import plan
+from components.data.scenes.build import plan
 from pretrained.tokenizer import clip_tokenizer, gpt2_tokenizer, train_bpe
 
 WIDTH, POSITIONS = 32, 128

@@ -19,7 +19,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd 
 
 
 class Problem(Exception):
-    """Why a picture or clip cannot be used: a check of `components.data.schema`, and what was found."""
+    """Why a picture or clip cannot be used: a check of `data.prepare.schema`, and what was found."""
 
     def __init__(self, fault: str, detail: str):
         super().__init__(f"{fault}: {detail}")

@@ -4,7 +4,7 @@ For COCO a shorter list than that of Rohrbach et al. (2018, "Object Hallucinatio
 entries come from Lu et al. (2018, "Neural Baby Talk").
 """
 
-from components.data.drawing import pluralize
+from components.data.scenes.drawing import pluralize
 
 _TABLE = """
 person: people, man, woman, boy, girl, kid, child, baby, toddler, adult, guy, lady, gentleman, male, female,

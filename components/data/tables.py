@@ -8,7 +8,7 @@ Further columns of an image are optional. Evaluation reads two of them, which sa
 
     objects            what is in it: a list of lists, each the name of an object and its synonyms;
                        missing where nobody knows, empty where there is nothing
-    scene              of the embedded data set: all facts, as JSON (`components.data.facts`)
+    scene              of the embedded data set: all facts, as JSON (`components.data.scenes.facts`)
 
 Every source ends in this form and nothing downstream knows where the data came from.
 """

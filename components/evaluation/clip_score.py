@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from components.towers.encode import text_embeds
+from components.features.encoder import text_embeds
 
 
 def clip_scores(clip: Any, tokenizer: Any, image_embeds: Tensor, captions: Sequence[str]) -> np.ndarray:

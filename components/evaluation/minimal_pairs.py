@@ -1,10 +1,10 @@
-"""Do captions of minimal pairs (`components.data.minimal_pairs`) differ in just the fact that they should?"""
+"""Do captions of minimal pairs (`data.scenes.minimal_pairs`) differ in just the fact that they should?"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from components.data.facts import MINIMAL_PAIRS
+from components.data.scenes.facts import MINIMAL_PAIRS
 from components.data.tables import Tables, read_tables
 from components.evaluation.metrics import FACTS
 from components.evaluation.scenes import Scenes, by_group

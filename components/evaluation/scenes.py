@@ -1,6 +1,6 @@
 """Is a caption of a scene right in everything: kinds and numbers of drawings, where they stand, the ground?
 
-A caption is entirely right if the grammar has it for the scene (`components.data.grammar.every_caption`):
+A caption is entirely right if the grammar has it for the scene (`data.scenes.grammar.every_caption`):
 if it states all facts of the scene, none wrong, in the words of one of the templates. The same in words of
 another kind does not count, nor does 'a apple': a score is never too high.
 """
@@ -10,8 +10,8 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from components.data import facts
-from components.data.grammar import every_caption
+from components.data.scenes import facts
+from components.data.scenes.grammar import every_caption
 from components.evaluation.monitors import positions, words
 
 

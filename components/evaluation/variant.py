@@ -7,8 +7,6 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from components.config import Params
-from components.data.features import Features
-from components.data.live_features import LiveFeatures
 from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
@@ -19,8 +17,10 @@ from components.evaluation.minimal_pairs import pair_statistics, read_pairs
 from components.evaluation.monitors import monitors
 from components.evaluation.scorers import References
 from components.evaluation.truth import Truth
+from components.features.encoder import VisionEncoder, load_clip
+from components.features.live import LiveFeatures
+from components.features.store import Features
 from components.model import CaptionModel, for_inference
-from components.towers.encode import VisionEncoder, load_clip
 
 
 def evaluate_variant(

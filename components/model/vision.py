@@ -6,7 +6,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from components.errors import UserError
 from components.model.configuration import CaptionConfig
-from components.towers.hidden import read_layer
+from components.features.hidden import read_layer
 
 
 class VisionEncoder(nn.Module):

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.data.features import Features
 from components.data.tables import Tables
+from components.features.store import Features
 from components.model import CaptionModel
 from components.report.content import Report, Variant, WordMaps, choose_pictures, load_variant
 from components.report.looking import word_maps

@@ -16,10 +16,10 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 from components.config import Params, TowerParams
 from components.data.tables import Tables
 from components.errors import UserError
+from components.features.encoder import VisionEncoder
 from components.files import atomic_path
 from components.towers import probe
 from components.towers.check import check_tower
-from components.towers.encode import VisionEncoder
 from components.towers.fetch import KINDS, TowerName, fetch
 
 CHECKED_CAPTIONS = 500

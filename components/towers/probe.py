@@ -5,7 +5,7 @@ from torch.nn.functional import normalize
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from components.data.tables import Tables
-from components.towers.encode import VisionEncoder, text_embeds
+from components.features.encoder import VisionEncoder, text_embeds
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from components.data.features import Features
 from components.data.tables import Tables
+from components.features.store import Features
 from components.model import CaptionProcessor
 
 

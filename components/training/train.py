@@ -8,9 +8,9 @@ import torch
 from transformers import TrainerCallback
 
 from components.config import VARIANTS, Params
-from components.data.features import Features
 from components.data.tables import Tables
 from components.errors import UserError
+from components.features.store import Features
 from components.files import atomic_path
 from components.model import CaptionModel, CaptionProcessor, for_inference, require_compiler
 from components.model.configuration import bridge_fields

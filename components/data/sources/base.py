@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from components.data.ingest import Found, ingest_picture
+from components.data.prepare.ingest import Found, ingest_picture
 from components.data.tables import SPLITS
 from components.errors import UserError
 

@@ -1,10 +1,10 @@
-"""`scenes`: the embedded data set, drawn here (`components.data.scenes`)."""
+"""`scenes`: the embedded data set, drawn here (`components.data.scenes.build`)."""
 
 from pathlib import Path
 
-from components.data.facts import MINIMAL_PAIRS
-from components.data.minimal_pairs import build_minimal_pairs
-from components.data.scenes import compose
+from components.data.scenes.build import compose
+from components.data.scenes.facts import MINIMAL_PAIRS
+from components.data.scenes.minimal_pairs import build_minimal_pairs
 from components.data.sources.base import Raw, Source, raw_tables
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from components.data.ingest import Found
 from components.data.pictures import MAX_PIXELS, Problem
+from components.data.prepare.ingest import Found
 from components.data.sources.table import FILE_COLUMNS, Table
 
 QUALITY = 95  # of the JPEG frames

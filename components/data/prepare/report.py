@@ -1,0 +1,138 @@
+"""The report on what was found wrong: a page with thumbnails, and the same as JSON and Parquet.
+
+index.html        to look at; opens from the file system
+validation.json   counts, for `dvc metrics show` and MLflow
+faults.parquet    every fault: table, row, value, reason, advice
+"""
+
+import base64
+import io
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from PIL import Image
+
+from components.data.pictures import Problem, load_rgb
+from components.data.prepare.validate import count
+from components.data.tables import SPLITS, Tables, frame_files
+from components.files import atomic_path
+
+EXAMPLES = 12  # of each kind of fault on the page
+THUMBNAIL = 96
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def write_report(
+    folder: str | Path, tables: Tables, clean: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame
+) -> dict[str, Any]:
+    """Write the three files into `folder` and return what validation.json says.
+
+    Args:
+        tables: the data as it came, its pictures in `tables.folder`
+        clean: what is left of it
+        faults: what was found in `tables`
+        quarantine: the rows taken out, if any
+    """
+    folder = Path(folder)
+    summary = summarize(clean, faults, quarantine)
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        TEMPLATE.read_text()
+    )
+    with atomic_path(folder / "faults.parquet") as path:
+        faults.astype({"value": "str", "row": "str", "image_id": "str"}).to_parquet(path, index=False)
+    with atomic_path(folder / "validation.json") as path:
+        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / "index.html") as path:
+        html = page.render(summary=summary, kinds=_kinds(faults, tables), examples=EXAMPLES)
+        path.write_text(html, encoding="utf-8", errors="backslashreplace")
+    return summary
+
+
+def summarize(tables: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+    """Counts that tell two versions of the data apart."""
+    words = tables.captions["caption"].fillna("").str.split().str.len()
+    references = tables.captions["image_id"].value_counts()
+    out = quarantine["table"].value_counts()
+    return {
+        "images": {split: int((tables.images["split"] == split).sum()) for split in SPLITS},
+        "captions": len(tables.captions),
+        "captions_an_image": _spread(references),
+        "words_a_caption": _spread(words),
+        "faults": count(faults),
+        "quarantined": {"images": int(out.get("images", 0)), "captions": int(out.get("captions", 0))},
+    }
+
+
+def data_metrics(path: str | Path) -> dict[str, float]:
+    """The counts in the validation.json at `path` as MLflow metrics: data/images/train, data/faults/...,
+    none without it.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    counts = {"captions": summary["captions"], "faults": sum(summary["faults"].values())}
+    for group in ("images", "faults", "quarantined"):
+        counts |= {f"{group}/{name}": number for name, number in summary[group].items()}
+    return {f"data/{name}": float(number) for name, number in counts.items()}
+
+
+def _spread(values: pd.Series) -> dict[str, float]:
+    if values.empty:
+        return {}
+    return {"min": int(values.min()), "mean": round(float(values.mean()), 2), "max": int(values.max())}
+
+
+def _kinds(faults: pd.DataFrame, tables: Tables) -> list[dict[str, Any]]:
+    """One entry a kind of fault: name, count, reason, advice, examples with thumbnails."""
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for fault in faults.rename(columns={"index": "index_"}).itertuples():
+        groups[fault.fault].append(fault)
+    return [
+        {
+            "name": name,
+            "count": len(group),
+            "reason": group[0].reason,
+            "advice": group[0].advice,
+            "rows": [_example(fault, tables) for fault in group[:EXAMPLES]],
+        }
+        for name, group in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _example(fault: Any, tables: Tables) -> dict[str, str]:
+    """One row of the page. Only pictures decoded before are shown: nothing outside the data is opened."""
+    text = "" if pd.isna(fault.value) else str(fault.value)
+    return {
+        "row": "" if pd.isna(fault.row) else str(fault.row),
+        "image_id": "" if pd.isna(fault.image_id) else str(fault.image_id),
+        "value": text[:200] if text.isprintable() else text[:200].encode("unicode_escape").decode(),
+        "thumbnail": _thumbnail(tables, _image_of(fault, tables.images)),
+    }
+
+
+def _image_of(fault: Any, images: pd.DataFrame) -> pd.Series | None:
+    """The row of the image that a fault is about, if there is one."""
+    if fault.table == "images":
+        return None if pd.isna(fault.index_) else images.loc[fault.index_]
+    rows = images[images["image_id"] == fault.image_id]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _thumbnail(tables: Tables, image: pd.Series | None) -> str:
+    """The picture as a data URI, or nothing where there is none to show."""
+    if image is None or pd.isna(image["sha256"]):
+        return ""
+    frames = frame_files(tables.folder / "images" / image["file_name"])
+    try:
+        picture = load_rgb(frames[len(frames) // 2])
+    except Problem:
+        return ""
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,233 @@
+"""What data must fulfil before a GPU hour is spent on it: two pandera schemas, each check with its reason.
+
+They look at the canonical tables (`components.data.tables`) with a few columns more, made by `annotate`:
+
+    problem, detail   what reading or decoding found (`prepare.ingest`); missing when all is well
+    num_captions      of an image
+    split             of a caption's image; missing when there is no such image
+    key               a caption as a reader sees it: Unicode normal form, lower case, single spaces
+    words             of a caption
+
+A fault is named by the check that found it.
+"""
+
+import pandas as pd
+from pandera.pandas import Column, DataFrameSchema
+
+from components.data.prepare import rules
+from components.data.prepare.rules import filled, found, rule, without
+from components.data.tables import SPLITS
+
+MAX_CHARACTERS = 1000
+MAX_WORDS = 100
+MAX_CAPTIONS = 100  # of one image
+
+FILE_PROBLEMS = [
+    found(
+        "image-outside",
+        "the path leaves the image folder",
+        "copy the file into data.images, name it relative to that",
+    ),
+    found("image-missing", "there is no such file", "restore the file or delete the row"),
+    found("image-unreadable", "it cannot be decoded completely", "restore the file or delete the row"),
+    found("image-too-large", "decoding it would exhaust the memory", "scale it down"),
+    found("image-too-small", "nothing can be recognised in it", "find the original or delete the row"),
+    found("image-aspect", "nothing would be left after the square crop", "crop it or delete the row"),
+    found("image-mode", "its pixels do not become RGB without guessing their range", "save it as 8-bit RGB"),
+]
+
+IMAGES = DataFrameSchema(
+    {
+        "image_id": Column(
+            str,
+            [
+                rule("image-id-missing", filled, "captions refer to images by id", "give the image an id"),
+                rule(
+                    "image-twice",
+                    lambda ids: ~ids.duplicated() | ids.isna(),
+                    "the image would count double",
+                    "delete the row; the first one stays",
+                ),
+            ],
+            nullable=True,
+        ),
+        "file_name": Column(
+            str,
+            rule("file-name-missing", filled, "there is no picture to open", "fill in the file name"),
+            nullable=True,
+        ),
+        "split": Column(
+            str,
+            [
+                rule(
+                    "split-missing",
+                    filled,
+                    "other images have a split, so it is unclear where this one belongs",
+                    "fill it in, or set data.splits: hash",
+                ),
+                rule(
+                    "split-unknown",
+                    lambda splits: splits.isin(SPLITS) | ~filled(splits),
+                    "the image would silently be left out",
+                    f"use one of {', '.join(SPLITS)}, or set data.splits: hash",
+                ),
+                rule(
+                    "split-empty",
+                    lambda splits: set(SPLITS) <= set(splits),
+                    "training needs train, choosing the checkpoint val, reporting test",
+                    "give images to each of train, val and test, or set data.splits: hash (and where images "
+                    "are few, a larger data.val_share and data.test_share)",
+                ),
+            ],
+            nullable=True,
+        ),
+        "problem": Column(str, FILE_PROBLEMS, nullable=True),
+        "num_captions": Column(
+            int,
+            [
+                rule(
+                    "image-without-caption",
+                    lambda numbers: numbers > 0,
+                    "there is nothing to learn from it and no reference to score against",
+                    "write a caption or delete the row",
+                ),
+                rule(
+                    "image-with-too-many-captions",
+                    lambda numbers: numbers <= MAX_CAPTIONS,
+                    f"more than {MAX_CAPTIONS} captions: ids of different images fell together",
+                    "look at the ids",
+                ),
+            ],
+        ),
+    },
+    checks=[
+        rule(
+            "image-id-ambiguous",
+            rules.ambiguous_ids,
+            "one id stands for different files, so its captions could belong to either",
+            "give each file its own id",
+        ),
+        rule(
+            "leak-by-image",
+            rules.in_one_split("sha256"),
+            "the same picture is also in a split that is reported on: the score would be worthless",
+            "keep it there only",
+        ),
+    ],
+    name="images",
+)
+
+CAPTIONS = DataFrameSchema(
+    {
+        "problem": Column(
+            str,
+            [
+                found("caption-missing", "there is no caption in the row", "write it or delete the row"),
+                found(
+                    "caption-not-text", "a number, list or object stands where text is needed", "write text"
+                ),
+                found("caption-surrogates", "half a character: UTF-16 cut in two", "read the original anew"),
+            ],
+            nullable=True,
+        ),
+        "caption": Column(
+            str,
+            [
+                rule(
+                    "caption-empty",
+                    lambda captions: captions.isna() | filled(captions),
+                    "the model would learn to say nothing",
+                    "write it or delete the row",
+                ),
+                rule(
+                    "caption-control-characters",
+                    without(rules.CONTROL),
+                    "scorers take some of them for line ends and shift all later captions",
+                    "remove them",
+                ),
+                rule(
+                    "caption-invisible-characters",
+                    without(rules.INVISIBLE),
+                    "tokens that nobody sees are learned and never match a reference",
+                    "remove them",
+                ),
+                rule(
+                    "caption-mojibake",
+                    without(rules.MOJIBAKE),
+                    "it was decoded with the wrong encoding ('cafÃ©' for 'café')",
+                    "read the original as UTF-8",
+                ),
+                rule(
+                    "caption-markup",
+                    without(rules.MARKUP, hint="[<&/]|www"),
+                    "a tag, an entity or an address of a web page would be learned",
+                    "remove it",
+                ),
+                rule(
+                    "caption-too-long",
+                    lambda captions: captions.fillna("").str.len() <= MAX_CHARACTERS,
+                    f"more than {MAX_CHARACTERS} characters: the whole batch is padded to that",
+                    "shorten it or delete the row",
+                ),
+            ],
+            nullable=True,
+        ),
+        "key": Column(
+            str,
+            rule(
+                "caption-illegible",
+                rules.legible,
+                "no letter or digit is left after Unicode normalisation (NFKC)",
+                "write words or delete the row",
+            ),
+        ),
+        "words": Column(
+            int,
+            rule(
+                "caption-too-many-words",
+                lambda words: words <= MAX_WORDS,
+                f"more than {MAX_WORDS} words, each at least one token: the end would be cut off",
+                "shorten it or delete the row",
+            ),
+        ),
+    },
+    checks=[
+        rule(
+            "caption-of-unknown-image",
+            lambda captions: captions["known"],
+            "no image has this id",
+            "add the image or delete the caption",
+        ),
+        rule(
+            "caption-twice",
+            lambda captions: ~captions.duplicated(["image_id", "key"]) | (captions["key"] == ""),
+            "the same caption on the same image would count double",
+            "delete the row; the first one stays",
+        ),
+        rule(
+            "leak-by-caption",
+            rules.in_one_split("key"),
+            "the same sentence is also in a split that is reported on: learned by heart, it would be no test",
+            "keep it there only",
+        ),
+    ],
+    name="captions",
+)
+
+
+def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The canonical tables with the columns that the schemas look at besides."""
+    nothing = {"problem": pd.Series(dtype="str"), "detail": pd.Series(dtype="str")}
+    images = images.assign(**{name: column for name, column in nothing.items() if name not in images})
+    captions = captions.assign(**{name: column for name, column in nothing.items() if name not in captions})
+    counts = captions["image_id"].value_counts()
+    split_of = images.dropna(subset="image_id").drop_duplicates("image_id").set_index("image_id")["split"]
+    keys = rules.normal_forms(captions["caption"])
+    images = images.assign(num_captions=images["image_id"].map(counts).fillna(0).astype("int64"))
+    captions = captions.assign(
+        split=captions["image_id"].map(split_of).astype("str"),
+        known=captions["image_id"].isin(split_of.index),
+        key=keys,
+        words=keys.str.count(" ").astype("int64") + 1,
+    )
+    return images, captions

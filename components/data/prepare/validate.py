@@ -1,0 +1,86 @@
+"""Check a data set against the schemas and name every fault by file and row."""
+
+import pandas as pd
+import pandera.pandas as pa
+
+from components.data.prepare.rules import RULES
+from components.data.prepare.schema import CAPTIONS, IMAGES, annotate
+from components.data.tables import Tables
+
+FAULT_COLUMNS = ["table", "index", "row", "image_id", "column", "value", "fault", "reason", "advice"]
+SHOWN = 10  # faults in a message
+
+
+def validate(tables: Tables) -> pd.DataFrame:
+    """Run every check over both tables: one row a fault, with `FAULT_COLUMNS`; empty if there is none.
+
+    `index` is the row's label in the table (missing for faults of a whole table), `row` where the source
+    has it. Files are judged by the columns `problem` and `detail` that `ingest_all` made; nothing is
+    decoded here.
+    """
+    images, captions = annotate(tables.images, tables.captions)
+    faults = [_check(IMAGES, images, "file_name"), _check(CAPTIONS, captions, "caption")]
+    return pd.concat(faults, ignore_index=True)
+
+
+def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, shown: str) -> pd.DataFrame:
+    """The faults of one table; `shown` is the column whose value says most about a row."""
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        for fault in error.schema_errors:
+            if fault.reason_code is pa.errors.SchemaErrorReason.CHECK_ERROR:
+                raise fault from error  # the check itself broke: a bug of ours, not a fault of the data
+        return _faults(schema.name, frame, error.failure_cases, shown)
+    return pd.DataFrame(columns=FAULT_COLUMNS)
+
+
+def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame, shown: str) -> pd.DataFrame:
+    """pandera's failure cases as rows of `FAULT_COLUMNS`.
+
+    A check over several columns fails once for every column: one of those is kept, with the value of `shown`.
+    """
+    names = cases["check"].astype("str")
+    cases = cases.assign(check=names.where(names.isin(list(RULES)), "dtype"))
+    wide = (cases["schema_context"] == "DataFrameSchema") & cases["index"].notna()
+    cases = pd.concat([cases[~wide], cases[wide].drop_duplicates(["check", "index"]).assign(column=shown)])
+    faults = cases[["column", "check", "failure_case", "index"]].reset_index(drop=True)
+    faults = faults.rename(columns={"check": "fault", "failure_case": "value"})
+    faults["index"] = faults["index"].astype("Int64")
+    rows = faults["index"].dropna()
+    for column in ("row", "image_id"):
+        faults[column] = frame[column].reindex(rows).set_axis(rows.index) if column in frame else pd.NA
+    _fill_values(faults, frame, rows, shown)
+    faults["table"] = table
+    faults["reason"] = [RULES[fault].reason for fault in faults["fault"]]
+    faults["advice"] = [RULES[fault].advice for fault in faults["fault"]]
+    return faults[FAULT_COLUMNS].sort_values(["index", "fault"], na_position="first", ignore_index=True)
+
+
+def _fill_values(faults: pd.DataFrame, frame: pd.DataFrame, rows: pd.Series, shown: str) -> None:
+    """What to show of a fault: what decoding said, or `shown`, or pandera's value of a whole table."""
+    details = frame["detail"].reindex(rows).set_axis(rows.index)
+    values = frame[shown].reindex(rows).set_axis(rows.index)
+    of_file = faults["column"] == "problem"
+    text = faults["value"].astype("str").where(faults["index"].isna(), values.reindex(faults.index))
+    faults["value"] = text.where(~of_file, details.reindex(faults.index))
+
+
+def describe(faults: pd.DataFrame, more: str) -> str:
+    """The first fault of each kind, and how many there are; `more` says where all of them are."""
+    lines = [f"{len(faults)} faults in the data:"]
+    for fault in faults.drop_duplicates("fault").head(SHOWN).itertuples():
+        where = "" if pd.isna(fault.row) else f"{fault.row}: "
+        lines.append(f"  {where}{fault.fault}: {_shorten(fault.value)}: {fault.reason}; {fault.advice}.")
+    counts = ", ".join(f"{name} {number}" for name, number in count(faults).items())
+    return "\n".join([*lines, f"By kind: {counts}.", more])
+
+
+def count(faults: pd.DataFrame) -> dict[str, int]:
+    """Fault -> how often, most frequent first."""
+    return {str(name): int(number) for name, number in faults["fault"].value_counts().items()}
+
+
+def _shorten(value: object, length: int = 60) -> str:
+    text = "missing" if pd.isna(value) else repr(value)
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,0 +1,75 @@
+"""One logged model, two ways in: `mlflow.pytorch.load_model` returns the captioner, `mlflow models serve` its
+service.
+
+`mlflow.pytorch` writes both flavors, but its pyfunc one feeds arrays to `forward`. Here that flavor is
+pointed at `components.registry.serving`, which takes base64 images and returns captions. This module is what
+`mlflow.models.Model.log` calls a flavor: something with a `save_model`.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.models import Model, ModelSignature
+    from torch.nn import Module
+
+PACKAGE = Path(__file__).parents[
+    1
+]  # components/: goes along, so that no checkout is needed to load the model
+NEEDED = ("cloudpickle", "mlflow", "numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
+
+
+def requirements() -> list[str]:
+    """The few packages that the model needs, with the versions at hand (a build's local part, +cpu, left
+    out).
+    """
+    return [f"{name}=={version(name).partition('+')[0]}" for name in NEEDED]
+
+
+def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example: str, card: str) -> None:
+    """Write the model folder `path`.
+
+    Args:
+        captioner: in eval mode, on the CPU, with its processor.
+        example: a base64 image, kept as the input example of the service.
+        card: Markdown, kept as model_card.md.
+    """
+    import mlflow.pytorch
+
+    mlflow.pytorch.save_model(
+        captioner,
+        path,
+        mlflow_model=mlflow_model,
+        code_paths=[str(PACKAGE)],
+        serialization_format="pickle",
+        signature=_signature(),
+        input_example=[example],
+        pip_requirements=requirements(),
+    )
+    mlflow_model.flavors["python_function"]["loader_module"] = "components.registry.serving"
+    Path(path, "model_card.md").write_text(card, encoding="utf-8")
+    mlflow_model.save(str(Path(path, "MLmodel")))
+
+
+def _signature() -> "ModelSignature":
+    """Images in, captions out. A request may set what `generate` takes; null leaves it as it was chosen for
+    the model.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    parameters = [
+        ParamSpec("num_beams", DataType.integer, None),
+        ParamSpec("length_penalty", DataType.double, None),
+        ParamSpec("no_repeat_ngram_size", DataType.integer, None),
+        ParamSpec("max_new_tokens", DataType.integer, None),
+    ]
+    return ModelSignature(
+        inputs=Schema(
+            [ColSpec(AnyType())]
+        ),  # strings; but MLflow would turn null into "None" before we see it
+        outputs=Schema([ColSpec(DataType.string)]),
+        params=ParamSchema(parameters),
+    )

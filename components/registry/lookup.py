@@ -1,0 +1,132 @@
+"""Find a run by what a user calls it, with the test scores it left."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.errors import UserError
+from components.registry.gate import SCORES, scores_of_run
+from components.tracking.faults import friendly, is_permanent
+from components.tracking.store import Store, connect
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+COMPARISONS = "comparisons"
+"""Folder among a run's artifacts: one JSON file for each run that it was compared with."""
+LOCAL_UI = "http://127.0.0.1:5000"
+"""Where a bare `mlflow ui` listens."""
+
+
+@dataclass(frozen=True)
+class TestedRun:
+    """A run with its test scores.
+
+    Attributes:
+        test_digest: hash of the test split (`provenance.tables_digest`); comparable if it is the same.
+        scores: the evaluate stage's per-image table.
+    """
+
+    __test__ = False  # pytest: not a test, although it is called so
+
+    run_id: str
+    name: str
+    test_digest: str
+    scores: "pd.DataFrame"
+
+
+def tested_run(text: str) -> TestedRun:
+    """The run that `text` names: models:/NAME/VERSION, models:/NAME@ALIAS, a run id, a run name, or a variant
+    (then its newest run).
+
+    Raises:
+        UserError: there is none, it was never evaluated, or the store cannot be reached.
+    """
+    with friendly(f"Looking for '{text}'"):
+        store = connect()
+        run = find_run(text, store)
+        datasets = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
+        digests = [dataset.digest for dataset in datasets if dataset.name.endswith("-test")]
+        scores = scores_of_run(run.info.run_id, store) if digests else None
+    if scores is None:
+        raise UserError(f"The run '{text}' ({run.info.run_id}) has no {SCORES}. Evaluate it: dvc repro")
+    return TestedRun(run.info.run_id, run.info.run_name, digests[-1], scores)
+
+
+def find_run(text: str, store: Store) -> "Run":
+    """The run that `text` names, see `tested_run`.
+
+    Raises:
+        UserError: there is none.
+    """
+    with _existing(text):
+        if text.startswith("models:/"):
+            return store.client.get_run(model_version(text, store).run_id)
+        if len(text) == 32 and set(text) <= set("0123456789abcdef"):
+            return store.client.get_run(text)
+    quoted = text.replace("'", "\\'")
+    for query in (f"tags.variant = '{quoted}'", f"attributes.run_name = '{quoted}'"):
+        found = store.client.search_runs(
+            [store.experiment_id], query, max_results=1, order_by=["attributes.start_time DESC"]
+        )
+        if found:
+            return found[0]
+    known = sorted({run.info.run_name for run in store.client.search_runs([store.experiment_id])})
+    raise UserError(f"No run '{text}'. There are: {', '.join(known) or 'none yet; run dvc repro'}.")
+
+
+def run_url(run_id: str) -> str | None:
+    """The page of a run at the user's server, or in a bare `mlflow ui`; None if the store lacks it."""
+    try:
+        with friendly(f"Looking for run {run_id}"):
+            store = connect()
+            experiment_id = store.client.get_run(run_id).info.experiment_id
+    except UserError:
+        return None
+    server = store.uri.rstrip("/") if store.uri.startswith("http") else LOCAL_UI
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def log_comparison(run_id: str, other: TestedRun, content: dict, verdict: str) -> None:
+    """Leave a comparison with the run: the numbers as an artifact, the verdict as a tag.
+
+    Raises:
+        UserError: the store cannot be reached.
+    """
+    with friendly("Logging the comparison"):
+        client = connect().client
+        client.log_text(run_id, json.dumps(content, indent=2), f"{COMPARISONS}/{other.run_id}.json")
+        client.set_tag(run_id, f"compared.{other.run_id[:8]}", f"with {other.name}: {verdict}")
+
+
+def model_version(uri: str, store: Store) -> "ModelVersion":
+    """The version at models:/NAME/VERSION or models:/NAME@ALIAS.
+
+    Raises:
+        UserError: none is named so, or the URI is no such thing.
+    """
+    path = uri.removeprefix("models:/")
+    (name, at, alias), (_, _, number) = path.partition("@"), path.partition("/")
+    if path == uri or not (alias or number.isdigit()):
+        raise UserError(f"'{uri}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
+    with _existing(uri):
+        if at:
+            return store.client.get_model_version_by_alias(name, alias)
+        return store.client.get_model_version(path.partition("/")[0], number)
+
+
+@contextmanager
+def _existing(text: str) -> Iterator[None]:
+    """What the store does not have becomes one message with the name that the user gave it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if is_permanent(error):
+            raise UserError(f"'{text}': no such run or model version.") from None
+        raise

@@ -1,0 +1,112 @@
+"""What made a model version: kept with its run when it is registered, found again to make it anew."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from components.errors import UserError
+from components.registry.lookup import model_version
+from components.tracking.faults import friendly
+from components.tracking.git import code_changes
+from components.tracking.store import Store, connect
+
+LOCK, CHANGES, PARAMS, ENVIRONMENT = "dvc.lock", "changes.patch", "params.yaml", "environment.json"
+"""Artifacts in the version's folder among those of its run, see `origin_folder`."""
+
+PACKAGES = ("torch", "transformers", "numpy", "pandas", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Code, data and parameters of a version, and the test metrics that came of them.
+
+    Attributes:
+        commit: of the code.
+        dirty: the code had been changed since.
+        changes: those changes, as `git apply` takes them; '' if there were none or they were not kept.
+        params: the text of params.yaml.
+        lock: the text of dvc.lock: DVC's hashes of what each stage read and made.
+        metrics: of the run, those below test/.
+        environment: versions of Python and packages, machine.
+    """
+
+    uri: str
+    variant: str
+    commit: str
+    dirty: bool
+    changes: str
+    params: str
+    lock: str
+    metrics: Mapping[str, float]
+    environment: Mapping[str, str]
+
+
+def environment() -> dict[str, str]:
+    """What decides the last digits besides code, data and parameters."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "machine": platform.machine(), "cpus": _cpus()} | packages
+
+
+def _cpus() -> str:
+    import torch
+
+    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def origin_folder(name: str, number: str) -> str:
+    """Where among its run's artifacts a version's origin lies: a run may be registered more than once."""
+    return f"origin/{name}-{number}"
+
+
+def snapshot() -> dict[str, str]:
+    """The texts, by name, that besides the commit are needed to make again what this project has made."""
+    files = {
+        **{name: Path(name).read_text(encoding="utf-8") for name in (LOCK, PARAMS) if Path(name).exists()},
+        CHANGES: code_changes(),
+        ENVIRONMENT: json.dumps(environment(), indent=1),
+    }
+    return {name: text for name, text in files.items() if text}
+
+
+def origin_of(uri: str) -> Origin:
+    """What made models:/NAME/VERSION or models:/NAME@ALIAS.
+
+    Raises:
+        UserError: no such version, one that says too little of where it came from, or a store that cannot be
+            reached.
+    """
+    with friendly(f"Looking for '{uri}'"):
+        store = connect()
+        found = model_version(uri, store)
+        folder = origin_folder(found.name, found.version)
+        lock, changes, params, made_by = (
+            _text(store, found.run_id, f"{folder}/{name}") for name in (LOCK, CHANGES, PARAMS, ENVIRONMENT)
+        )
+        run = store.client.get_run(found.run_id)
+    variant, commit = found.tags.get("variant"), found.tags.get("git_commit")
+    missing = {"variant": variant, "git commit": commit, LOCK: lock, PARAMS: params}
+    if lacking := [name for name, value in missing.items() if not value]:
+        raise UserError(
+            f"{uri}: nothing says what made it: no {', '.join(lacking)}. Only versions that `dvc repro` "
+            "registered in a git repository can be made again."
+        )
+    metrics = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    dirty = found.tags.get("git_dirty") == "true"
+    changes = changes if dirty else ""  # of an earlier registration of the same version
+    return Origin(uri, variant, commit, dirty, changes, params, lock, metrics, json.loads(made_by or "{}"))
+
+
+def _text(store: Store, run_id: str, path: str) -> str:
+    """A text artifact of the run; '' if there is none."""
+    import tempfile
+
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return Path(store.client.download_artifacts(run_id, path, scratch)).read_text(encoding="utf-8")
+        except (MlflowException, FileNotFoundError):
+            return ""

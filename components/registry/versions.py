@@ -1,0 +1,214 @@
+"""Model versions: each trained variant becomes one, self-contained; two names point at them, @champion and
+@challenger.
+"""
+
+import base64
+import hashlib
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.errors import UserError
+from components.registry import flavor
+from components.tracking.faults import friendly, is_permanent
+from components.tracking.store import EXPERIMENT, Store, connect
+
+if TYPE_CHECKING:
+    import torch
+    from mlflow.entities.model_registry import ModelVersion
+    from PIL import Image
+
+MODEL = EXPERIMENT
+CHAMPION, CHALLENGER = "champion", "challenger"
+LONGEST_CARD = 5000  # of a version's description in MLflow's database
+ABOUT = """Captions pictures: frozen CLIP and GPT-2, joined by a learned bridge. Each version is
+self-contained (towers, tokenizer, image processor and code included) and carries its model card.
+
+```python
+model = mlflow.pytorch.load_model("models:/{name}@champion")
+model.caption([PIL.Image.open("picture.png")])
+```
+
+As a service: `mlflow models serve -m models:/{name}@champion --env-manager local`
+"""
+
+
+def log_captioner(
+    model: "torch.nn.Module",
+    run_id: str,
+    *,
+    card: str,
+    example: "Image.Image",
+    tags: Mapping[str, object],
+    name: str = MODEL,
+) -> str:
+    """Make `model` a version of the registered model `name`; return its number.
+
+    Calling it again for the same run, weights, decoding and code returns the version that exists.
+
+    Args:
+        model: a `CaptionModel` that carries its processor.
+        run_id: MLflow's id of the run that it was trained in.
+        card: the model card, Markdown; shown as the version's description, whole in the model's
+            model_card.md.
+        example: a picture, kept as the example input of the service.
+        tags: of the version; "variant" names the model among the run's, "test_data" is what the gate
+            compares.
+
+    Raises:
+        UserError: the store cannot be reached, or the model has no processor.
+    """
+    if getattr(model, "processor", None) is None:
+        raise UserError(
+            "The model carries no processor, so it could not caption pictures: set model.processor first."
+        )
+    with friendly(f"Registering {name}"):
+        store = connect()
+        digest = _digest(model)
+        texts = {key: str(value) for key, value in tags.items()} | {"digest": digest}
+        for known in versions(store, name):
+            if known.run_id == run_id and known.tags.get("digest") == digest:
+                _describe(store, name, str(known.version), card, texts)
+                return str(known.version)
+        _ensure_registered(store, name)
+        model_id = _log_model(
+            store,
+            run_id,
+            str(tags.get("variant", "captioner")),
+            captioner=model.cpu().eval(),
+            card=card,
+            example=_base64(example),
+        )
+        version = store.client.create_model_version(
+            name, f"models:/{model_id}", run_id, texts, description=shortened(card), model_id=model_id
+        )
+    return str(version.version)
+
+
+def load_captioner(model: str = f"models:/{MODEL}@{CHAMPION}") -> "torch.nn.Module":
+    """The model at a URI (models:/NAME@ALIAS, models:/NAME/VERSION, a folder): has `caption` and `generate`.
+
+    Raises:
+        UserError: no such model, version or alias, or the store cannot be reached.
+    """
+    with friendly(f"Loading {model}"):
+        connect()
+        import mlflow.pytorch
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return mlflow.pytorch.load_model(model).eval()
+        except MlflowException as error:
+            if model.startswith("models:/") and is_permanent(error):
+                raise UserError(f"{model}: {_missing(model)}") from None
+            raise
+
+
+def pinned(model: str) -> str:
+    """models:/NAME@ALIAS -> models:/NAME/VERSION, so that all who load it get the same; others as they are.
+
+    Raises:
+        UserError: no such model or alias, or the store cannot be reached.
+    """
+    name, _, alias = model.removeprefix("models:/").partition("@")
+    if not alias:
+        return model
+    with friendly(f"Looking for {model}"):
+        if (version := version_at(connect(), alias, name)) is None:
+            raise UserError(f"{model}: {_missing(model)}")
+    return f"models:/{name}/{version.version}"
+
+
+def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
+    """All versions of `name`, newest first; none if it is not registered."""
+    found = store.client.search_model_versions(f"name = '{name}'")
+    return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+
+def version_at(store: Store, alias: str, name: str = MODEL) -> "ModelVersion | None":
+    """The version that an alias points at."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if is_permanent(error):
+            return None
+        raise
+
+
+def shortened(card: str) -> str:
+    """At most what a description may hold, cut at a line."""
+    if len(card) <= LONGEST_CARD:
+        return card
+    end = "\n\n(shortened: the whole card is model_card.md among the model's files)"
+    return card[: LONGEST_CARD - len(end)].rpartition("\n")[0] + end
+
+
+def _missing(model: str) -> str:
+    """Why a models:/ URI leads nowhere, with what there is instead."""
+    name = model.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    store = connect()
+    found = versions(store, name)
+    if not found:
+        return "no such model is registered yet. Train and register one: dvc repro"
+    aliases = sorted(store.client.get_registered_model(name).aliases)
+    numbers = ", ".join(str(version.version) for version in reversed(found))
+    return f"no such version. There are {numbers}, and the aliases {', '.join(aliases) or '(none)'}."
+
+
+def _ensure_registered(store: Store, name: str) -> None:
+    if not store.client.search_registered_models(f"name = '{name}'"):
+        store.client.create_registered_model(name, description=ABOUT.format(name=name))
+
+
+def _describe(store: Store, name: str, version: str, card: str, tags: Mapping[str, str]) -> None:
+    """Bring the texts of an existing version up to date."""
+    store.client.update_model_version(name, version, shortened(card))
+    for key, value in tags.items():
+        store.client.set_model_version_tag(name, version, key, value)
+
+
+def _log_model(store: Store, run_id: str, model_name: str, **contents: object) -> str:
+    """Log the model to the run; return the id under which MLflow keeps it."""
+    import mlflow
+    from mlflow.models import Model
+
+    mlflow.set_experiment(experiment_id=store.experiment_id)  # else it is filed under "Default"
+    with _without_pickle_warning():
+        info = Model.log(None, flavor, name=model_name, run_id=run_id, **contents)
+    return info.model_id
+
+
+@contextmanager
+def _without_pickle_warning() -> Iterator[None]:
+    """MLflow warns that pickles run code: the price of a model that comes back with its methods."""
+    logger = logging.getLogger("mlflow.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _base64(image: "Image.Image") -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _digest(model: "torch.nn.Module") -> str:
+    """Hash of the weights, of how captions are decoded, and of the model's code."""
+    import torch
+
+    digest = hashlib.sha256(model.generation_config.to_json_string().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for path in sorted(Path(flavor.PACKAGE, "model").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

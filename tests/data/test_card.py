@@ -1,0 +1,60 @@
+"""What a person reads and looks at before training: the data card and the contact sheet."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from components.data.prepare.contact_sheet import contact_sheet, main, mixed
+from components.data.prepare.prepare import prepare
+from components.data.tables import SPLITS, Tables
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    folder = tmp_path_factory.mktemp("data") / "prepared"
+    return prepare(folder, source="scenes", num_images=300, image_size=64, seed=4)
+
+
+def test_card_tells_licence_counts_and_limits(prepared: Tables) -> None:
+    card = (prepared.folder / "card.md").read_text()
+    for words in (
+        "CC BY-SA 4.0",
+        "CLDR",
+        "## Limits",
+        "| train | 270 | 1350 |",
+        "green apple",
+        "striped",
+        "seed 4",
+    ):
+        assert words in card, words
+    assert "{" not in card.replace("{np}", "").split("## Grammar")[0]
+
+
+def test_sheet_shows_every_split_enlarged_by_whole_pixels(prepared: Tables) -> None:
+    part = mixed(prepared, 12)
+    assert part.images["split"].value_counts().to_dict() == dict.fromkeys(SPLITS, 4)
+    sheet = contact_sheet(part, number=12, columns=4)
+    first = prepared.open_image(part.images["image_id"][0])
+    shown = sheet.crop((10, 10, 10 + 192, 10 + 192))
+    assert shown.tobytes() == first.resize((192, 192), Image.Resampling.NEAREST).tobytes()
+
+
+def test_sheet_command(prepared: Tables, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main([str(prepared.folder), "--out", str(tmp_path / "sheet.png"), "--split", "test", "--number", "5"])
+    assert Image.open(tmp_path / "sheet.png").width == 1300
+    assert str(tmp_path / "sheet.png") in capsys.readouterr().out
+
+
+def test_sheet_of_nothing_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(
+        SystemExit, match="error: .*images.parquet: no such file. Make it with `dvc repro prepare`"
+    ):
+        main([str(tmp_path)])
+
+
+def test_preparing_twice_gives_the_same_bytes(prepared: Tables, tmp_path: Path) -> None:
+    """DVC compares content: anything unstable would re-run every later stage."""
+    again = prepare(tmp_path / "prepared", source="scenes", num_images=300, image_size=64, seed=4)
+    for name in ("images.parquet", "captions.parquet", "card.md", "contact_sheet.png"):
+        assert (again.folder / name).read_bytes() == (prepared.folder / name).read_bytes(), name

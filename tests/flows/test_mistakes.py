@@ -1,0 +1,115 @@
+"""What a user sees of a mistake: one message, no traceback, an exit code, nothing half-written."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import UserError
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the suite's params.yaml, in which stages can be run as users run them."""
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(TINY))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def start(project: Path, *command: str) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # As from a terminal: a shell that runs the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def run(project: Path, *command: str) -> tuple[int, str]:
+    process = start(project, *command)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def assert_told(result: tuple[int, str], *parts: str) -> None:
+    code, output = result
+    assert code == 1 and "Traceback" not in output, output
+    for part in parts:
+        assert part in output
+
+
+def test_a_misspelt_key(project):
+    (project / "params.yaml").write_text(yaml.safe_dump(TINY | {"maper": "mlp"}))
+    assert_told(run(project, "flows.prepare"), "unknown key 'maper'", "Known here: seed, variants, data")
+    assert not (project / "data").exists()
+
+
+def test_a_missing_stage_output(project):
+    assert_told(run(project, "flows.features"), "data/prepared", "prepare")
+
+
+def test_a_corrupt_picture(project, tables, pretrained):
+    (project / "pretrained").symlink_to(pretrained)
+    prepared = project / "data" / "prepared"
+    shutil.copytree(tables.folder, prepared)
+    victim = prepared / "images" / tables.split("val").images["file_name"][0]
+    victim.write_bytes(victim.read_bytes()[:60])
+    assert_told(run(project, "flows.towers"), victim.name, "Restore it")
+    assert not (project / "data" / "towers").exists()
+
+
+def test_ctrl_c_leaves_nothing_half_written(project):
+    endless = {"data": {"num_images": 10_000_000, "image_size": 32}}
+    (project / "params.yaml").write_text(yaml.safe_dump(TINY | endless))
+    process = start(project, "flows.prepare")
+    deadline = time.monotonic() + 90
+    while not list(project.glob("data/.prepared.*/**/*.png")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in output
+    assert list((project / "data").iterdir()) == []
+
+
+def test_an_unknown_model_and_no_picture(project):
+    assert_told(run(project, "flows.caption", "nowhere.png"), "nowhere.png: no such file or folder")
+
+
+def test_a_full_disk_and_a_users_mistake_end_a_flow_as_a_failed_state():
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.stage import stage
+
+    @stage
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/mlp/model.safetensors")
+
+    @stage
+    def mistaken() -> None:
+        raise UserError("captions.csv: row 3: no caption.")
+
+    @stage
+    def parent() -> None:
+        mistaken()
+
+    with prefect_test_harness(server_startup_timeout=120):
+        state = full.flow(return_state=True)
+        assert state.is_failed() and "models/mlp/model.safetensors" in state.message
+        state = parent.flow(return_state=True)
+        assert state.is_failed() and state.message == "captions.csv: row 3: no caption."

@@ -1,0 +1,324 @@
+"""A registered model is whole by itself; the champion is chosen by rules that can be read afterwards."""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from components.errors import UserError
+from components.evaluation.bootstrap import paired_bootstrap
+from components.registry import reload as verify
+from components.registry.card import DataFacts, Sample, model_card
+from components.registry.gate import Candidate, promote
+from components.registry.reload import _difference, reload_problem
+from components.registry.serving import decode
+from components.registry.versions import LONGEST_CARD, load_captioner, log_captioner, shortened, version_at
+from components.tracking import open_variant_run
+from components.tracking.store import connect
+from tests.tracking_fixtures import PARAMS, enter_project, per_image, pictures, tiny_captioner
+
+NAME = "clip-gpt2-captioner"
+DECODING = {"num_beams": 2, "max_new_tokens": 6}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with two trained and evaluated variants, the first registered and champion."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield enter_project(tmp_path_factory.mktemp("registry") / "project", patch)
+
+
+@pytest.fixture(scope="module")
+def captioner():
+    """Its decoding was chosen, and differs from what transformers does by itself."""
+    model = tiny_captioner()
+    model.generation_config.update(**DECODING)
+    return model
+
+
+@pytest.fixture(scope="module")
+def champion(project, captioner):
+    """The first candidate, registered and promoted."""
+    candidate = register(captioner, "mlp", 1.2, {"model": 1.0, "blind": 0.1})
+    (decision,) = promote([candidate], paired_bootstrap)
+    assert (decision.alias, "there was none before" in decision.reason) == ("champion", True)
+    return candidate
+
+
+def register(model, variant: str, val_cider: float, scores: dict[str, float], test_data: str = "t1", **more):
+    """What flows do with one variant."""
+    table = per_image(scores)
+    with open_variant_run(variant, stage="train", params=PARAMS, data="d") as run:
+        table.to_parquet("per_image.parquet")
+        run.log_artifact("per_image.parquet", "test")
+        version = log_captioner(
+            model,
+            run.require_id(),
+            card="# A card",
+            example=pictures(1)[0],
+            tags={"variant": variant, "test_data": test_data, "val/CIDEr": val_cider},
+        )
+    verdicts = more.get("problem"), more.get("degenerate")
+    return Candidate(variant, version, run.run_id, val_cider, test_data, table, *verdicts)
+
+
+def test_nothing_registered_says_what_to_do(project):
+    with pytest.raises(
+        UserError, match=f"models:/{NAME}@champion: no such model is registered yet.*dvc repro"
+    ):
+        load_captioner()
+
+
+def test_the_champion_loads_with_all_that_it_needs(champion, captioner):
+    images = pictures(3)
+    model = load_captioner()
+    assert model.caption(images) == captioner.caption(images) != captioner.caption(images, num_beams=1)
+    inputs = model.processor(images=images)
+    assert torch.equal(model.generate(**inputs), captioner.generate(**inputs))
+    expected = captioner.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_fresh_process_elsewhere_captions_the_same(champion, captioner):
+    images = pictures(3)
+    scored = captioner.caption(images)
+    assert reload_problem(f"models:/{NAME}@champion", [[image] for image in images], scored) is None
+
+
+def test_other_captions_and_code_of_this_checkout_are_reasons():
+    answer = {"captions": ["a dog", "a cat"], "code": "/elsewhere/components/model/captioner.py"}
+    assert _difference(answer, ["a dog", "a cat"]) is None
+    assert _difference(answer, ["a dog", "a cow"]) == (
+        "reloaded, it captions image 1 of 2 'a cat', but 'a cow' was scored"
+    )
+    here = str(Path(verify.__file__).parents[1] / "model" / "captioner.py")
+    assert "not from the model" in _difference(answer | {"code": here}, ["a dog", "a cat"])
+
+
+def test_a_version_that_does_not_load_is_a_reason(champion):
+    problem = reload_problem(f"models:/{NAME}/99", [pictures(1)], ["a"])
+    assert problem.startswith(f"models:/{NAME}/99 does not load in a fresh process: ")
+
+
+def test_missing_versions_and_aliases_are_told_with_what_there_is(champion):
+    for wrong in ("@best", "/77"):
+        with pytest.raises(UserError, match=r"no such version. There are 1.*the aliases.*champion"):
+            load_captioner(f"models:/{NAME}{wrong}")
+    with pytest.raises(UserError, match="no such model is registered"):
+        load_captioner("models:/another/1")
+
+
+def test_registering_again_makes_no_second_version(champion, captioner, project):
+    again = log_captioner(
+        captioner,
+        champion.run_id,
+        card="# A better card",
+        example=pictures(1)[0],
+        tags={"variant": "mlp", "test_data": "t1", "val/CIDEr": 1.2},
+    )
+    assert again == champion.version
+    assert connect().client.get_model_version(NAME, again).description == "# A better card"
+
+
+def test_a_model_without_processor_is_refused(champion):
+    model = tiny_captioner()
+    model.processor = None
+    with pytest.raises(UserError, match="no processor"):
+        log_captioner(model, champion.run_id, card="", example=pictures(1)[0], tags={})
+
+
+@pytest.mark.parametrize(
+    ("scores", "more", "reason"),
+    [
+        (
+            {"model": 0.8, "blind": 0.1},
+            {},
+            "worse than the champion, version 1: CIDEr -0.200 (-0.200 to -0.200)",
+        ),
+        ({"model": 1.5, "blind": 1.5}, {}, "does not beat the blind baseline"),
+        ({"model": 1.5, "blind": 0.1}, {"test_data": "t2"}, "tested on other data (t1, here t2)"),
+        (
+            {"model": 1.5, "blind": 0.1},
+            {"problem": "reloaded, it says nonsense"},
+            "reloaded, it says nonsense",
+        ),
+    ],
+)
+def test_the_gate_keeps_the_champion_and_says_why(champion, captioner, scores, more, reason):
+    candidate = register(captioner, "transformer", 9.9, scores, **more)
+    (decision,) = promote([candidate], paired_bootstrap)
+    assert decision.alias == "challenger"
+    assert reason in decision.reason
+    store = connect()
+    assert str(version_at(store, "champion").version) == champion.version
+    assert str(version_at(store, "challenger").version) == candidate.version
+    assert reason in store.client.get_model_version(NAME, candidate.version).tags["gate"]
+    assert reason in store.client.get_run(candidate.run_id).data.tags["registry"]
+
+
+def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champion, captioner):
+    """Though the other has the better test score: that one is only reported."""
+    good = register(captioner, "mlp", 2.0, {"model": 1.0, "blind": 0.1})
+    lucky = register(captioner, "transformer", 1.9, {"model": 3.0, "blind": 0.1})
+    best, other = promote([lucky, good], paired_bootstrap)
+    assert (best.candidate.variant, best.alias) == ("mlp", "champion")
+    assert "not worse than version 1" in best.reason
+    assert (other.alias, other.reason) == ("challenger", "validation CIDEr 1.900, below the 2.000 of mlp")
+    again, _ = promote([lucky, good], paired_bootstrap)
+    assert (again.candidate.version, again.alias) == (good.version, "champion")
+    connect().client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
+
+
+def test_degenerate_captions_get_no_alias_however_they_score(champion, captioner):
+    failed = register(captioner, "mlp", 9.0, {"model": 9.0, "blind": 0.1}, degenerate="All empty.")
+    sound = register(captioner, "transformer", 1.0, {"model": 1.0, "blind": 0.1})
+    best, other = promote([failed, sound], paired_bootstrap)
+    assert (best.candidate, best.alias) == (sound, "champion")
+    assert (other.candidate, other.alias, other.reason) == (failed, None, "All empty.")
+    client = connect().client
+    assert client.get_model_version(NAME, failed.version).tags["gate"] == "no alias: All empty."
+    (alone,) = promote([failed], paired_bootstrap)
+    assert alone.alias is None
+    assert version_at(connect(), "champion").version == int(sound.version)
+    client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
+
+
+def test_another_decoding_is_another_version(champion, captioner):
+    other = tiny_captioner()
+    other.generation_config.update(num_beams=1, max_new_tokens=6)
+    again = log_captioner(other, champion.run_id, card="", example=pictures(1)[0], tags={"variant": "mlp"})
+    assert again != champion.version
+
+
+def test_the_card_has_scores_samples_data_and_fits_the_registry():
+    cider = {"mean": 1.0, "low": 0.9, "high": 1.1}
+    card = model_card(
+        "mlp",
+        name=NAME,
+        params=PARAMS,
+        metrics={"model": {"CIDEr": cider}, "blind": {"CIDEr": {"mean": 0.1}}, "monitors": {"unique": 0.9}},
+        validation={"CIDEr": 1.05},
+        decoding={"num_beams": 3, "length_penalty": 0.0},
+        data=DataFacts("scenes", "d1", "t1", {"train": 7000, "test": 500}, "CC BY-SA 4.0"),
+        samples=[Sample("image-1", "two dogs", "two brown dogs")],
+        commit="abc",
+    )
+    assert "| **this model** | 1.000 (0.900-1.100) |" in card
+    assert "| blind | 0.100 |" in card
+    assert "decoded with num_beams 3, length_penalty 0" in card
+    assert "| image-1 | two dogs | two brown dogs |" in card
+    assert "7,000 train, 500 test" in card
+    assert "CC BY-SA 4.0" in card
+    assert "learning_rate: 0.003" in card
+    assert "unique" not in card
+    long = shortened(card + "\nx" * 5000)
+    assert len(long) <= LONGEST_CARD
+    assert long.endswith("(shortened: the whole card is model_card.md among the model's files)")
+
+
+@pytest.fixture(scope="module")
+def server(champion, tmp_path_factory):
+    """`mlflow models serve`, as a user starts it, in another folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}/{champion.version}"]
+    log = (tmp_path_factory.mktemp("serve") / "log").open("w")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
+    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": connect().uri, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--env-manager", "local", "-p", str(port), "-w", "1"],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd=Path(log.name).parent,
+        start_new_session=True,
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/ping", process, Path(log.name))
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, 15)
+        process.wait(20)
+        log.close()
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail(f"the server did not come up:\n{log.read_text()[-2000:]}")
+
+
+def _ask(url: str, payload: object) -> tuple[int, dict]:
+    request = urllib.request.Request(url, json.dumps(payload).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def _encode(image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_the_server_captions_base64_images(server, captioner):
+    images = pictures(3)
+    encoded = [_encode(image) for image in images]
+    scored = captioner.caption(images)
+    assert _ask(server, {"inputs": encoded}) == (200, {"predictions": scored})  # decodes as it was scored
+    assert _ask(server, {"inputs": f"data:image/png;base64,{encoded[0]}"}) == (
+        200,
+        {"predictions": scored[:1]},
+    )
+    short = captioner.caption(images, num_beams=1, max_new_tokens=2)
+    parameters = {"num_beams": 1, "max_new_tokens": 2}
+    assert _ask(server, {"inputs": encoded, "params": parameters}) == (200, {"predictions": short})
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("%%%", "input 1: not base64"),
+        ("", "input 1: empty."),
+        (5, "input 1: int '5' where a base64 string was expected."),
+        (None, "input 1: null where a base64 string was expected."),
+        (base64.b64encode(b"hello").decode(), "input 1: 5 bytes: not a picture of a known format."),
+        (_encode(pictures(1)[0])[:400], "input 1: 300 bytes: image file is truncated."),
+        (_encode(Image.new("RGB", (4, 4))), "input 1: 69 bytes: 4 x 4 pixels."),
+    ],
+)
+def test_a_wrong_input_is_a_400_that_names_it(server, bad, message):
+    status, answer = _ask(server, {"inputs": [_encode(pictures(1)[0]), bad]})
+    assert status == 400
+    assert answer["message"].startswith(message)
+    assert "stack_trace" not in answer
+
+
+def test_transparency_is_white_as_in_training():
+    clear = _encode(Image.new("RGBA", (16, 16), (0, 0, 0, 0)))
+    assert decode(clear, 0).getcolors() == [(256, (255, 255, 255))]
+
+
+def test_decoding_out_of_range_is_a_400(server):
+    status, answer = _ask(server, {"inputs": [_encode(pictures(1)[0])], "params": {"num_beams": 0}})
+    assert (status, answer["message"]) == (400, "params: num_beams is 0; it goes from 1 to 32.")
