@@ -12,8 +12,8 @@ from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from components.data.tables import Tables
-from components.features.views import augment
 from components.features.hidden import read_layer
+from components.features.views import augment
 
 WEIGHTS = ("model.safetensors", "preprocessor_config.json", "config.json")
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from components.errors import UserError
-from components.model.configuration import CaptionConfig
 from components.features.hidden import read_layer
+from components.model.configuration import CaptionConfig
 
 
 class VisionEncoder(nn.Module):

@@ -58,7 +58,7 @@ OTHERS = """\
 Read by the source `{source}` from {origin}, splits as in the table above.
 
 ## Checks
-Every picture was decoded completely and every row passed the checks of `components/data/prepare`; {removed} rows that
+Every picture was decoded completely and every row passed `components/data/prepare`; {removed} rows that
 did not are in quarantine.parquet with their reasons.
 
 ## Licence and limits
