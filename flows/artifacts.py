@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from components.data.tables import Tables
-from components.evaluation.metrics import METRICS
+from components.evaluation.scoring.metrics import METRICS
 from flows.stage import in_flow
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
-from components.evaluation.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import failure_panel
 from components.tracking import (
     dataset_entry,
     evaluation_metrics,

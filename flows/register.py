@@ -11,7 +11,7 @@ from rich.console import Console
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.evaluation.bootstrap import paired_bootstrap
-from components.evaluation.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import failure_panel
 from components.files import atomic_path
 from components.registry.candidate import register_variant
 from components.registry.gate import promote

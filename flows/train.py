@@ -16,7 +16,7 @@ from rich.console import Console
 from components.config import Params, Variant
 from components.data.prepare.report import data_metrics
 from components.data.tables import Tables, read_tables
-from components.evaluation.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import failure_panel
 from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
 from flows.artifacts import run_artifact
 from flows.features import open_features

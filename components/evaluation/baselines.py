@@ -12,7 +12,7 @@ import numpy as np
 from pycocoevalcap.cider.cider import Cider
 
 from components.errors import UserError
-from components.evaluation.monitors import words
+from components.evaluation.scoring.monitors import words
 
 
 def nearest(queries: np.ndarray, keys: np.ndarray, block: int = 1024) -> np.ndarray:

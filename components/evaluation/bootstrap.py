@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from components.errors import UserError
-from components.evaluation.metrics import mean
+from components.evaluation.scoring.metrics import mean
 
 _CHUNK = 1 << 21  # image draws held at once: 16 MB
 

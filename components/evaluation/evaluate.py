@@ -15,8 +15,8 @@ import pandas as pd
 
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference, Interval, interval, paired_bootstrap
-from components.evaluation.metrics import METRICS
-from components.evaluation.scorers import Captions, References, coco_statistics
+from components.evaluation.scoring.metrics import METRICS
+from components.evaluation.scoring.scorers import Captions, References, coco_statistics
 from components.files import atomic_path
 
 MODEL = "model"

@@ -6,8 +6,8 @@ import numpy as np
 
 from components.data.scenes.facts import MINIMAL_PAIRS
 from components.data.tables import Tables, read_tables
-from components.evaluation.metrics import FACTS
 from components.evaluation.scenes import Scenes, by_group
+from components.evaluation.scoring.metrics import FACTS
 
 
 def read_pairs(tables: Tables) -> Tables | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from components.data.synonyms import IDIOMS, forms
 from components.data.tables import Tables
-from components.evaluation.monitors import positions, words
+from components.evaluation.scoring.monitors import positions, words
 
 Synonyms = Sequence[str]
 """The names of one object, the first of which stands for it."""

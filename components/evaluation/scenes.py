@@ -12,7 +12,7 @@ import numpy as np
 
 from components.data.scenes import facts
 from components.data.scenes.grammar import every_caption
-from components.evaluation.monitors import positions, words
+from components.evaluation.scoring.monitors import positions, words
 
 
 class Scenes:

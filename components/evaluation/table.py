@@ -11,8 +11,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from components.evaluation.degeneration import failure_panel
-from components.evaluation.metrics import METRICS, TRUTH
+from components.evaluation.scoring.degeneration import failure_panel
+from components.evaluation.scoring.metrics import METRICS, TRUTH
 
 Results = Mapping[str, Mapping[str, Any]]
 """variant -> content of its metrics.json."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from components.data.tables import Tables
-from components.evaluation.metrics import SCENE_KINDS
 from components.evaluation.objects import Objects
 from components.evaluation.scenes import Scenes, by_group
+from components.evaluation.scoring.metrics import SCENE_KINDS
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from components.config import Params
 from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
-from components.evaluation.decode import decode, likelihood
-from components.evaluation.degeneration import degeneration
 from components.evaluation.evaluate import MODEL, Evaluation, evaluate
 from components.evaluation.minimal_pairs import pair_statistics, read_pairs
-from components.evaluation.monitors import monitors
-from components.evaluation.scorers import References
+from components.evaluation.scoring.decode import decode, likelihood
+from components.evaluation.scoring.degeneration import degeneration
+from components.evaluation.scoring.monitors import monitors
+from components.evaluation.scoring.scorers import References
 from components.evaluation.truth import Truth
 from components.features.encoder import VisionEncoder, load_clip
 from components.features.live import LiveFeatures

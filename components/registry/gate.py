@@ -43,7 +43,7 @@ class Candidate:
         test_digest: hash of the test split, see `provenance.tables_digest`.
         scores: the evaluate stage's per-image table (columns image_id, system, CIDEr), read.
         problem: of `verify.reload_problem`; None if the version gave back the captions that were scored.
-        degenerate: of `evaluation.degeneration`, on validation or test: such a version never gets an alias.
+        degenerate: of `scoring.degeneration`, on validation or test: such a version never gets an alias.
     """
 
     variant: str

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.evaluation.metrics import METRICS
+from components.evaluation.scoring.metrics import METRICS
 from components.evaluation.table import systems
 from components.files import atomic_path
 from components.grid import caption_grid

@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from components.data.pictures import mosaic
-from components.evaluation.degeneration import ADVICE
-from components.evaluation.metrics import METRICS, TRUTH
+from components.evaluation.scoring.degeneration import ADVICE
+from components.evaluation.scoring.metrics import METRICS, TRUTH
 from components.evaluation.table import best, digits, systems
 from components.files import atomic_path
 from components.report.charts import Bar, Line, interval_chart, line_chart

@@ -19,9 +19,9 @@ from rich import box
 from rich.table import Table
 
 from components.errors import UserError
-from components.evaluation.decode import Inputs, decode
-from components.evaluation.degeneration import degeneration
-from components.evaluation.scorers import ValidationCider
+from components.evaluation.scoring.decode import Inputs, decode
+from components.evaluation.scoring.degeneration import degeneration
+from components.evaluation.scoring.scorers import ValidationCider
 from components.files import atomic_path
 from components.model import CaptionModel
 
@@ -133,7 +133,7 @@ def choose_decoding(
     Args:
         model: trained, with its processor, `prepare`d.
         references: image_id -> captions, of the validation pictures.
-        inputs: see `components.evaluation.decode`.
+        inputs: see `components.evaluation.scoring.decode`.
         fixed: the settings of `train.decoding` that are not null: nothing else is tried for them.
     """
     cider = ValidationCider(references)

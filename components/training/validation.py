@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from transformers.trainer_utils import EvalPrediction
 
-from components.evaluation.scorers import ValidationCider
+from components.evaluation.scoring.scorers import ValidationCider
 from components.model import CaptionProcessor
 from components.training.dataset import CaptionDataset
 

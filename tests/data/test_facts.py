@@ -16,7 +16,7 @@ from components.data.scenes.minimal_pairs import CHANGES, build_minimal_pairs, m
 from components.data.scenes.openmoji import drawings
 from components.data.synonyms import SYNONYMS, forms, with_synonyms
 from components.data.tables import read_tables
-from components.evaluation.metrics import FACTS, SCENE_KINDS
+from components.evaluation.scoring.metrics import FACTS, SCENE_KINDS
 
 NAMED = {drawing.name: drawing for drawing in drawings()}
 SCENES = [scene for _, scene, _ in plan(900, seed=5)]

@@ -12,7 +12,7 @@ from components.evaluation.baselines import (
     nearest_neighbour,
     other_image,
 )
-from components.evaluation.monitors import distinct, monitors, words
+from components.evaluation.scoring.monitors import distinct, monitors, words
 
 
 def test_nearest_neighbour_copies_the_closest_training_image_by_angle():

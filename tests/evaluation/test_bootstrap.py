@@ -5,7 +5,7 @@ import pytest
 
 from components.errors import UserError
 from components.evaluation.bootstrap import interval, paired_bootstrap, resampled_sums
-from components.evaluation.metrics import METRICS
+from components.evaluation.scoring.metrics import METRICS
 
 
 def test_interval_of_a_mean_is_that_of_theory():

@@ -6,8 +6,8 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from components.evaluation.clip_score import clip_scores
-from components.evaluation.decode import decode, likelihood
-from components.evaluation.metrics import METRICS
+from components.evaluation.scoring.decode import decode, likelihood
+from components.evaluation.scoring.metrics import METRICS
 from pretrained.tokenizer import clip_tokenizer, train_bpe
 from tests.evaluation_fixtures import CAPTIONS, IMAGES, small_captioner
 

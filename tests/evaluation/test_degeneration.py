@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.evaluation.degeneration import LIMIT, degeneration
+from components.evaluation.scoring.degeneration import LIMIT, degeneration
 from components.evaluation.table import failure_panels
 
 NAMES = [

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from components.errors import UserError
 from components.evaluation.evaluate import compare, evaluate, read_per_image
-from components.evaluation.metrics import METRICS, TRUTH
-from components.evaluation.scorers import References
+from components.evaluation.scoring.metrics import METRICS, TRUTH
+from components.evaluation.scoring.scorers import References
 from components.evaluation.table import results_table
 from tests.evaluation_fixtures import corpus
 

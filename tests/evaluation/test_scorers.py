@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from components.errors import UserError
-from components.evaluation.java import tokenize
-from components.evaluation.metrics import METRICS
-from components.evaluation.scorers import References, ValidationCider, coco_statistics
+from components.evaluation.scoring.java import tokenize
+from components.evaluation.scoring.metrics import METRICS
+from components.evaluation.scoring.scorers import References, ValidationCider, coco_statistics
 from tests.evaluation_fixtures import corpus
 
 

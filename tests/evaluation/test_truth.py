@@ -19,11 +19,11 @@ from components.data.synonyms import with_synonyms
 from components.data.tables import Tables
 from components.errors import UserError
 from components.evaluation.evaluate import compare, evaluate, read_per_image
-from components.evaluation.metrics import METRICS
 from components.evaluation.minimal_pairs import pair_statistics, read_pairs
 from components.evaluation.objects import Objects, Vocabulary
 from components.evaluation.scenes import Scenes
-from components.evaluation.scorers import References
+from components.evaluation.scoring.metrics import METRICS
+from components.evaluation.scoring.scorers import References
 from components.evaluation.table import results_table
 from components.evaluation.truth import Truth
 from components.report.content import load_variant

@@ -6,7 +6,7 @@ import pytest
 from components.config import Params
 from components.data.prepare.prepare import prepare
 from components.evaluation import variant
-from components.evaluation.decode import Decoded
+from components.evaluation.scoring.decode import Decoded
 from components.features.encoder import VisionEncoder
 from components.features.live import LiveFeatures
 from components.model import CaptionModel, CaptionProcessor

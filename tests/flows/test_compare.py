@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import UserError
 from components.evaluation.evaluate import evaluate
-from components.evaluation.scorers import References
+from components.evaluation.scoring.scorers import References
 from components.registry.lookup import find_run
 from components.tracking import open_variant_run
 from components.tracking.store import connect

@@ -7,7 +7,7 @@ import torch
 
 from components.config import Params
 from components.errors import UserError
-from components.evaluation.decode import decode
+from components.evaluation.scoring.decode import decode
 from components.model import CaptionModel, CaptionProcessor
 from components.model.configuration import bridge_fields
 from components.training import decoding

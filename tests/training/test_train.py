@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from components.config import Params
-from components.evaluation.decode import decode
-from components.evaluation.scorers import ValidationCider
+from components.evaluation.scoring.decode import decode
+from components.evaluation.scoring.scorers import ValidationCider
 from components.model import CaptionModel
 from components.training.checkpoints import claim, fingerprint
 from components.training.decoding import read_choice

@@ -17,8 +17,8 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from components.errors import UserError
-from components.evaluation.java import meteor_statistics, tokenize
-from components.evaluation.metrics import BLEU_ORDER, METRICS
+from components.evaluation.scoring.java import meteor_statistics, tokenize
+from components.evaluation.scoring.metrics import BLEU_ORDER, METRICS
 
 Captions = Mapping[str, str]
 """image_id -> caption."""

@@ -11,7 +11,7 @@ from rich import box
 from rich.panel import Panel
 from rich.text import Text
 
-from components.evaluation.monitors import words
+from components.evaluation.scoring.monitors import words
 
 LIMIT = 0.1
 """The share of captions that may be degenerate."""

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from components.evaluation.java import METEOR_FIELDS
+from components.evaluation.scoring.java import METEOR_FIELDS
 
 BLEU_ORDER = 4
 SCENE_KINDS = ("counts", "pairs", "groups")
