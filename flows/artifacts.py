@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from components.data.tables import Tables
-from components.evaluation.scoring.metrics import METRICS
+from components.evaluation.results import MODEL, Metrics, shown, systems, written
 from flows.stage import in_flow
 
 if TYPE_CHECKING:
@@ -31,21 +31,20 @@ def in_flows(function: Callable[..., None]) -> Callable[..., None]:
 @in_flows
 def evaluation_artifacts(variant: str, evaluation: "Evaluation", shown: Tables, run_id: str | None) -> None:
     """Of an evaluated variant: scores, the pictures of `shown` with its captions, the MLflow run."""
-    captions = dict(zip(evaluation.image_ids, evaluation.captions["model"], strict=True))
+    captions = dict(zip(evaluation.image_ids, evaluation.captions[MODEL], strict=True))
     scores_artifact(variant, evaluation.metrics())
     captions_artifact(variant, shown, captions)
     run_artifact(variant, run_id)
 
 
-def scores_artifact(variant: str, metrics: Mapping[str, Mapping]) -> None:
+def scores_artifact(variant: str, metrics: Metrics) -> None:
     """A table of metrics by systems, means with their intervals; `metrics` is the content of metrics.json."""
     from prefect.artifacts import create_table_artifact
 
-    systems = {name: scores for name, scores in metrics.items() if name not in ("monitors", "degenerate")}
+    columns = systems({variant: metrics})
     rows = [
-        {"metric": metric} | {name: _cell(scores.get(metric)) for name, scores in systems.items()}
-        for metric in METRICS
-        if any(metric in scores for scores in systems.values())
+        {"metric": metric} | {column.name: written(metric, column.scores.get(metric)) for column in columns}
+        for metric in shown(columns)
     ]
     create_table_artifact(rows, key=f"scores-{variant}", description=f"Test scores of {variant}")
 
@@ -87,7 +86,3 @@ def versions_artifact(name: str, rows: Mapping[str, Mapping]) -> None:
 
     table = [{"variant": variant} | dict(row) for variant, row in rows.items()]
     create_table_artifact(table, key="versions", description=f"Versions of {name}")
-
-
-def _cell(interval: Mapping[str, float] | None) -> str:
-    return f"{interval['mean']:.3f} ({interval['low']:.2f}–{interval['high']:.2f})" if interval else ""

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference
-from components.evaluation.evaluate import MODEL, compare
+from components.evaluation.evaluate import compare
+from components.evaluation.results import rows_of
 from components.registry.lookup import TestedRun, log_comparison, tested_run
 
 METRICS = ("CIDEr", "BLEU-4")
@@ -36,39 +37,31 @@ def compare_runs(first: str, second: str, samples: int = 2000) -> dict[str, Diff
             f"Not comparable: {a.name} was tested on the data {a.test_digest}, {b.name} on {b.test_digest}."
         )
     metrics = (*METRICS, TRUE) if all(TRUE in run.scores for run in (a, b)) else METRICS
-    differences = compare(rows(a), rows(b), metrics, samples)
+    differences = compare(rows_of(a.scores), rows_of(b.scores), metrics, samples)
     words = verdict(differences)
     Console().print(table(a, b, differences), f"{a.name} against {b.name}: {words}.\n", highlight=False)
     log_comparison(a.run_id, b, content(a, b, differences, samples), words)
     return differences
 
 
-def rows(run: TestedRun):
-    """The model's rows of a run, by image."""
-    return run.scores[run.scores["system"] == MODEL].set_index("image_id")
-
-
 def verdict(differences: dict[str, Difference]) -> str:
     """One phrase a metric: is the difference real, and which way?"""
     phrases = []
     for metric, found in differences.items():
-        if found.real:
-            way = "better" if found.difference > 0 else "worse"
-            phrases.append(f"{metric} is really {way} ({found.difference:+.3f}, p {found.p:.3f})")
-        else:
-            phrases.append(f"no real difference in {metric} ({found.difference:+.3f}, p {found.p:.3f})")
+        way = "better" if found.difference > 0 else "worse"
+        said = f"{metric} is really {way}" if found.real else f"no real difference in {metric}"
+        phrases.append(f"{said} ({found.text()[0]}, p {found.p:.3f})")
     return "; ".join(phrases)
 
 
 def table(a: TestedRun, b: TestedRun, differences: dict[str, Difference]) -> Table:
     """Scores of both, their difference with its interval, p, and whether it is real."""
-    result = Table(title=f"{len(rows(a))} test pictures, data {a.test_digest}", box=box.SIMPLE_HEAD)
+    result = Table(title=f"{len(rows_of(a.scores))} test pictures, data {a.test_digest}", box=box.SIMPLE_HEAD)
     result.add_column("")
     for heading in (a.name, b.name, "difference", "95 % interval", "p", "real"):
         result.add_column(heading, justify="right")
     for metric, d in differences.items():
-        bounds = f"{d.low:+.3f} to {d.high:+.3f}"
-        cells = (f"{d.a:.3f}", f"{d.b:.3f}", f"{d.difference:+.3f}", bounds, f"{d.p:.3f}")
+        cells = (f"{d.a:.3f}", f"{d.b:.3f}", *d.text(), f"{d.p:.3f}")
         result.add_row(metric, *cells, "yes" if d.real else "no")
     return result
 

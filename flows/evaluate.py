@@ -9,6 +9,7 @@ from rich.console import Console
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
+from components.evaluation.results import MODEL, written
 from components.evaluation.scoring.degeneration import failure_panel
 from components.tracking import (
     dataset_entry,
@@ -44,10 +45,10 @@ def evaluate(variant: Variant) -> None:
         if evaluation.degenerate:
             run.set_tags({"degenerate": evaluation.degenerate})
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
-    cider = evaluation.intervals["model"]["CIDEr"]
+    cider = evaluation.intervals[MODEL]["CIDEr"]
     shown = tables.split("test").sample(12, params.seed)
     evaluation_artifacts(variant, evaluation, shown, run.run_id)
-    print(f"{variant}: test CIDEr {cider.mean:.3f} [{cider.low:.3f}, {cider.high:.3f}]")
+    print(f"{variant}: test CIDEr {written('CIDEr', cider)}")
     if evaluation.degenerate:
         Console().print(failure_panel(variant, evaluation.degenerate))
 

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
-from components.evaluation.bootstrap import paired_bootstrap
 from components.evaluation.scoring.degeneration import failure_panel
 from components.files import atomic_path
 from components.registry.candidate import register_variant
@@ -31,7 +30,7 @@ def register(variants: list[Variant] | None = None) -> None:
         register_variant(variant, params, tables, MODELS / variant, RESULTS / variant)
         for variant in variants or params.variants
     ]
-    decisions = promote(candidates, paired_bootstrap, name)
+    decisions = promote(candidates, name)
     rows = {
         decision.candidate.variant: {
             "version": int(decision.candidate.version),

@@ -102,10 +102,12 @@ def _variant(name: str, ids: list[str], references: dict, slope: float, draw: ra
         return {k: score(v * share) for k, v in names.items()} | {k: score(v) for k, v in more.items()}
 
     metrics = {
-        "model": row(1 / slope, CLIPScore=48.0, perplexity=2.1),
-        "nearest_neighbour": row(0.64, CLIPScore=44.0),
-        "most_frequent": row(0.09, CLIPScore=12.0),
-        "blind": row(0.05, CLIPScore=11.0, perplexity=19.0),
+        "systems": {
+            "model": row(1 / slope, CLIPScore=48.0, perplexity=2.1),
+            "nearest_neighbour": row(0.64, CLIPScore=44.0),
+            "most_frequent": row(0.09, CLIPScore=12.0),
+            "blind": row(0.05, CLIPScore=11.0, perplexity=19.0),
+        },
         "monitors": {"unique": 0.83, "verbatim_reference": 0.37, "without_end": 0.0, "repeats": 0.003},
     }
     return Variant(name, metrics, said, cider, history(len(name), slope))

@@ -29,6 +29,11 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def text(self, digits: int, of_bounds: int | None = None) -> tuple[str, str]:
+        """As people read it: "0.712" and "0.690–0.734", with so many decimals."""
+        bounds = digits if of_bounds is None else of_bounds
+        return f"{self.mean:.{digits}f}", f"{self.low:.{bounds}f}–{self.high:.{bounds}f}"
+
 
 class Difference(NamedTuple):
     """Score a minus score b on the same images, its interval, and the two-sided p of no difference."""
@@ -39,6 +44,10 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
+
+    def text(self) -> tuple[str, str]:
+        """As people read it: "+0.012" and its interval, "+0.001 to +0.022"."""
+        return f"{self.difference:+.3f}", f"{self.low:+.3f} to {self.high:+.3f}"
 
     @property
     def real(self) -> bool:

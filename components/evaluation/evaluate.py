@@ -1,8 +1,5 @@
-"""All scores of all systems on one split, with their intervals, and the files that later stages read.
-
-per_image.parquet  a row an image and system: caption, scores, what is wrong in it, and the statistics that
-                   the scores are made of
-metrics.json       {system: {metric: {mean, low, high}}, "monitors": {...}, "degenerate": "..." if it is}
+"""All scores of all systems on one split, with their intervals, and the files that later stages read
+(`results`).
 """
 
 import json
@@ -15,12 +12,10 @@ import pandas as pd
 
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference, Interval, interval, paired_bootstrap
+from components.evaluation.results import MODEL
 from components.evaluation.scoring.metrics import METRICS
 from components.evaluation.scoring.scorers import Captions, References, coco_statistics
 from components.files import atomic_path
-
-MODEL = "model"
-"""The system under test; the others are baselines."""
 
 PER_IMAGE = (
     "CIDEr",
@@ -66,7 +61,7 @@ class Evaluation:
             for system, rows in self.intervals.items()
         }
         failed = {"degenerate": self.degenerate} if self.degenerate else {}
-        return scores | {"monitors": self.monitors} | failed
+        return {"systems": scores, "monitors": self.monitors} | failed
 
     def per_image(self) -> pd.DataFrame:
         """image_id, system, caption, a column a metric (missing where a system has none), the notes, a list
@@ -139,28 +134,6 @@ def evaluate(
     return Evaluation(references.image_ids, captions, statistics, intervals, watched, notes=dict(notes or {}))
 
 
-def read_per_image(path: str | Path, system: str = MODEL) -> pd.DataFrame:
-    """The rows of one system of a per_image.parquet, by image_id.
-
-    Raises:
-        UserError: no such file, another kind of file, or no such system in it.
-    """
-    try:
-        frame = pd.read_parquet(path)
-        rows = frame[frame["system"] == system].set_index("image_id")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run `dvc repro evaluate` first.") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path}: not the scores of an evaluation ({' '.join(str(error).split())})."
-        ) from None
-    if rows.empty:
-        raise UserError(
-            f"{path}: no system '{system}'. It has {', '.join(sorted(frame['system'].unique()))}."
-        )
-    return rows
-
-
 def compare(
     a: pd.DataFrame,
     b: pd.DataFrame,
@@ -171,7 +144,7 @@ def compare(
     """Paired bootstrap of two systems over the images that both captioned: metric -> a minus b.
 
     Args:
-        a, b: of `read_per_image`.
+        a, b: of `results.read_per_image`.
 
     Raises:
         UserError: they are about different images, or a metric is missing.

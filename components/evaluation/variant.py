@@ -10,8 +10,9 @@ from components.config import Params
 from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
-from components.evaluation.evaluate import MODEL, Evaluation, evaluate
+from components.evaluation.evaluate import Evaluation, evaluate
 from components.evaluation.minimal_pairs import pair_statistics, read_pairs
+from components.evaluation.results import MODEL
 from components.evaluation.scoring.decode import decode, likelihood
 from components.evaluation.scoring.degeneration import degeneration
 from components.evaluation.scoring.monitors import monitors

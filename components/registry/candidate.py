@@ -1,12 +1,12 @@
 """One trained and scored variant made a version of the registry, with all that traces it back."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from components.config import Params
 from components.data.tables import Tables
+from components.evaluation.results import read_metrics, rows_of
 from components.registry.card import DataFacts, Sample, model_card
 from components.registry.gate import Candidate
 from components.registry.origin import origin_folder, snapshot
@@ -31,10 +31,10 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     from components.training.decoding import read_choice
 
     decoding = read_choice(model).best
-    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(results)
     degenerate = decoding.degenerate or metrics.get("degenerate")
     scores = pd.read_parquet(results / "per_image.parquet")
-    captions = scores[scores["system"] == "model"].set_index("image_id")["caption"]
+    captions = rows_of(scores)["caption"]
     test = tables.split("test")
     shown = test.sample(SAMPLES, params.seed)
     image_ids = list(shown.images["image_id"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import yaml
 
-SYSTEMS = {"model": "**this model**"}  # the baselines' names in metrics.json speak for themselves
+from components.evaluation.results import Metrics, systems, written
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def model_card(
     *,
     name: str,
     params: Mapping[str, object],
-    metrics: Mapping[str, object],
+    metrics: Metrics,
     validation: Mapping[str, float],
     decoding: Mapping[str, float],
     data: DataFacts,
@@ -46,7 +46,7 @@ def model_card(
     """Markdown.
 
     Args:
-        metrics: reports/VARIANT/metrics.json: system -> metric -> {"mean", "low", "high"}.
+        metrics: the content of the evaluation's metrics.json.
         validation: scores by which checkpoint and champion were chosen, such as {"CIDEr": 1.2}.
         decoding: keyword arguments of `generate` that were chosen, too; the model uses them by itself.
         samples: a few, picked before looking.
@@ -60,7 +60,7 @@ def model_card(
             f"# {name}: {variant}",
             *failed,
             "A frozen CLIP vision tower and a frozen GPT-2, joined by a learned bridge. Captions pictures.",
-            f"## Test scores\n{_table(metrics)}\n\n95 % bootstrap intervals over the test pictures. "
+            f"## Test scores\n{_table(variant, metrics)}\n\n95 % bootstrap intervals over the test pictures. "
             f"Chosen on validation: {chosen}; captions are decoded with {written}.",
             f"## Samples\n{_samples(samples)}",
             f"## Data\n{_data(data)}",
@@ -71,27 +71,16 @@ def model_card(
     )
 
 
-def _table(metrics: Mapping[str, object]) -> str:
-    """Systems down, metrics across without those of parts (entirely_right_counts), cells
-    `0.712 (0.690-0.734)`.
-    """
-    columns = [
-        key for key, value in metrics["model"].items() if isinstance(value, Mapping) and "mean" in value
-    ]
+def _table(variant: str, metrics: Metrics) -> str:
+    """Systems down, metrics across without those of parts (entirely_right_counts)."""
+    rows = systems({variant: metrics})
+    columns = list(rows[0].scores)
     columns = [name for name in columns if name.rpartition("_")[0] not in columns]
-    systems = [key for key, value in metrics.items() if isinstance(value, Mapping) and columns[0] in value]
     lines = [f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
-    for system in systems:
-        cells = [_cell(metrics[system].get(column)) for column in columns]
-        lines.append(f"| {SYSTEMS.get(system, system.replace('_', ' '))} | {' | '.join(cells)} |")
+    for row in rows:
+        cells = [written(column, row.scores.get(column)) for column in columns]
+        lines.append(f"| {row.name if row.baseline else '**this model**'} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return ""
-    interval = f" ({value['low']:.3f}-{value['high']:.3f})" if "low" in value else ""
-    return f"{value['mean']:.3f}{interval}"
 
 
 def _samples(samples: Sequence[Sample]) -> str:

@@ -1,36 +1,23 @@
 """Which version is the champion: the best candidate, if it passes the gate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from components.evaluation.bootstrap import Difference, paired_bootstrap
+from components.evaluation.results import rows_of
 from components.registry.versions import CHALLENGER, CHAMPION, MODEL, version_at
 from components.tracking.faults import friendly
 from components.tracking.store import Store, connect
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from mlflow.entities.model_registry import ModelVersion
 
 # Among the artifacts of a run: what the next candidate is compared with.
 SCORES = "test/per_image.parquet"
-
-
-class Compared(Protocol):
-    """An interval of the difference of two systems, as `components.evaluation.bootstrap.paired_bootstrap`
-    gives it.
-    """
-
-    difference: float
-    low: float
-    high: float
-
-
-Compare = Callable[["np.ndarray", "np.ndarray"], Compared]
-"""(scores of a [n], scores of b [n]), the same images in the same order -> interval of a - b."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +44,7 @@ class Candidate:
 
     def cider(self, system: str = "model") -> "pd.Series":
         """CIDEr by image_id."""
-        rows = self.scores[self.scores["system"] == system]
-        return rows.set_index("image_id")["CIDEr"]
+        return rows_of(self.scores, system)["CIDEr"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +56,7 @@ class Decision:
     reason: str
 
 
-def promote(candidates: Sequence[Candidate], compare: Compare, name: str = MODEL) -> list[Decision]:
+def promote(candidates: Sequence[Candidate], name: str = MODEL) -> list[Decision]:
     """Point @champion at the best candidate if it passes the gate, and @challenger at the best of the others.
 
     The gate: on the same test data it is not worse than the present champion by the paired bootstrap, it
@@ -86,31 +72,29 @@ def promote(candidates: Sequence[Candidate], compare: Compare, name: str = MODEL
         champion = version_at(store, CHAMPION, name)
         sound = [candidate for candidate in candidates if not candidate.degenerate]
         ranked = sorted(sound, key=lambda candidate: -candidate.val_cider)
-        decisions = _decide(ranked, champion, store, compare) if ranked else []
+        decisions = _decide(ranked, champion, store) if ranked else []
         decisions += [Decision(c, None, _why_never(c)) for c in candidates if c.degenerate]
         for decision in decisions:
             _write(store, decision, name)
     return decisions
 
 
-def _decide(
-    ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store, compare: Compare
-) -> list[Decision]:
+def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store) -> list[Decision]:
     """The best is champion, or challenger where it does not pass the gate; if it does, the next one is."""
     best, *others = ranked
-    failed = _gate(best, champion, store, compare)
+    failed = _gate(best, champion, store)
     aliases = [CHALLENGER if failed else CHAMPION, None if failed else CHALLENGER]
     reasons = [failed or _why_champion(best, champion), *(_why_not(other, best) for other in others)]
     return [Decision(*row) for row in zip_longest(ranked, aliases[: len(ranked)], reasons)]
 
 
-def _gate(best: Candidate, champion: "ModelVersion | None", store: Store, compare: Compare) -> str | None:
+def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> str | None:
     """Why `best` must not be champion; None if it may."""
     if best.problem:
         return best.problem
-    blind = compare(*_paired(best.cider(), best.cider("blind")))
+    blind = _compare(best.cider(), best.cider("blind"))
     if blind.low <= 0:
-        return f"it does not beat the blind baseline: CIDEr {_signed(blind)}"
+        return "it does not beat the blind baseline: CIDEr {} ({})".format(*blind.text())
     if champion is None or str(champion.version) == best.version:
         return None
     tested = champion.tags.get("test_data")
@@ -123,17 +107,16 @@ def _gate(best: Candidate, champion: "ModelVersion | None", store: Store, compar
     held = scores_of_run(champion.run_id, store)
     if held is None:
         return f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
-    difference = compare(
-        *_paired(best.cider(), held[held["system"] == "model"].set_index("image_id")["CIDEr"])
-    )
+    difference = _compare(best.cider(), rows_of(held)["CIDEr"])
     if difference.high < 0:
-        return f"it is worse than the champion, version {champion.version}: CIDEr {_signed(difference)}"
+        found = "CIDEr {} ({})".format(*difference.text())
+        return f"it is worse than the champion, version {champion.version}: {found}"
     return None
 
 
-def _paired(a: "pd.Series", b: "pd.Series") -> tuple["np.ndarray", "np.ndarray"]:
-    """Both in the order of a's images."""
-    return a.to_numpy(), b.reindex(a.index).to_numpy()
+def _compare(a: "pd.Series", b: "pd.Series") -> Difference:
+    """Paired by image."""
+    return paired_bootstrap(a.to_numpy(), b.reindex(a.index).to_numpy())
 
 
 def scores_of_run(run_id: str, store: Store) -> "pd.DataFrame | None":
@@ -167,10 +150,6 @@ def _why_never(failed: Candidate) -> str:
 
 def _why_not(other: Candidate, best: Candidate) -> str:
     return f"validation CIDEr {other.val_cider:.3f}, below the {best.val_cider:.3f} of {best.variant}"
-
-
-def _signed(difference: Compared) -> str:
-    return f"{difference.difference:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def _write(store: Store, decision: Decision, name: str) -> None:

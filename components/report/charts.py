@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from components.evaluation.bootstrap import Interval
+
 WIDTH, HEIGHT = 390, 225
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 12, 36
 
@@ -29,9 +31,7 @@ class Bar:
     """A score with its interval."""
 
     name: str
-    mean: float
-    low: float
-    high: float
+    score: Interval
     style: str
 
 
@@ -81,7 +81,7 @@ def interval_chart(bars: Sequence[Bar], precision: int = 2) -> Markup:
         return Markup("")
     row, left, right = 27, 134, 40
     height = row * len(bars) + 26
-    scale = ticks(0, max(bar.high for bar in bars))
+    scale = ticks(0, max(bar.score.high for bar in bars))
     place = lambda value: left + value / scale[-1] * (WIDTH - left - right)  # noqa: E731
     parts = []
     for value in scale:
@@ -89,14 +89,14 @@ def interval_chart(bars: Sequence[Bar], precision: int = 2) -> Markup:
         parts.append(_text(place(value), height - 6, f"{value:g}", "middle"))
     for index, bar in enumerate(bars):
         y = row * index + row / 2 + 2
-        low, mean, high = place(bar.low), place(bar.mean), place(bar.high)
+        mean, low, high = map(place, bar.score)
         parts.append(_text(left - 10, y + 4, bar.name, "end", "name"))
         box = f'x="{left}" y="{y - 7:.1f}" width="{mean - left:.1f}" height="14" rx="2"'
         parts.append(f'<rect class="bar {bar.style}" {box}/>')
         whisker = f"M{low:.1f} {y}H{high:.1f}M{low:.1f} {y - 4}v8M{high:.1f} {y - 4}v8"
         parts.append(f'<path class="whisker" d="{whisker}"/>')
-        parts.append(_text(WIDTH, y + 4, f"{bar.mean:.{precision}f}", "end", "name"))
-    return _svg(parts, height, ", ".join(f"{bar.name} {bar.mean:.{precision}f}" for bar in bars))
+        parts.append(_text(WIDTH, y + 4, bar.score.text(precision)[0], "end", "name"))
+    return _svg(parts, height, ", ".join(f"{bar.name} {bar.score.text(precision)[0]}" for bar in bars))
 
 
 def _curve(line: Line, points: list[tuple[float, float]]) -> list[str]:

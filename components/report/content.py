@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from components.errors import UserError
-from components.evaluation.evaluate import read_per_image
+from components.evaluation.results import Metrics, read_metrics, read_per_image
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Variant:
     """
 
     name: str
-    metrics: Mapping[str, Any]
+    metrics: Metrics
     captions: Mapping[str, str]
     cider: Mapping[str, float]
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -108,9 +108,7 @@ def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
         UserError: a file of the evaluation is missing or damaged. A missing history leaves the curves empty.
     """
     rows = read_per_image(Path(results) / "per_image.parquet")
-    metrics = read_json(Path(results) / "metrics.json")
-    if metrics is None:
-        raise UserError(f"{Path(results) / 'metrics.json'}: no such file. Run `dvc repro evaluate` first.")
+    metrics = read_metrics(results)
     history = read_json(Path(model) / "history.json") or []
     decoding = read_json(Path(model) / "decoding.json") or {"best": {}}
     degenerate = metrics.get("degenerate") or decoding["best"].get("degenerate")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.evaluation.scoring.metrics import METRICS
-from components.evaluation.table import systems
+from components.evaluation.results import shown, systems
 from components.files import atomic_path
 from components.grid import caption_grid
 from components.report.content import Report, Variant
@@ -52,8 +51,8 @@ def scores(variants: Sequence[Variant]) -> pd.DataFrame:
     """A row a metric and system, in the order of the table on the page."""
     columns = systems({variant.name: variant.metrics for variant in variants})
     rows = [
-        (metric, column.name, *(column.scores[metric][bound] for bound in ("mean", "low", "high")))
-        for metric in METRICS
+        (metric, column.name, *column.scores[metric])
+        for metric in shown(columns)
         for column in columns
         if metric in column.scores
     ]

@@ -8,23 +8,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from components.data.pictures import mosaic
+from components.evaluation.bootstrap import Interval
+from components.evaluation.results import MODEL, MONITORS, System, best, digits, scores, shown, systems
 from components.evaluation.scoring.degeneration import ADVICE
 from components.evaluation.scoring.metrics import METRICS, TRUTH
-from components.evaluation.table import best, digits, systems
 from components.files import atomic_path
 from components.report.charts import Bar, Line, interval_chart, line_chart
 from components.report.content import Report, Variant
 from components.report.pictures import data_uri, overlay
 
 TEMPLATES = Path(__file__).parent
-SHARES = {
-    "unique": "different captions",
-    "verbatim_reference": "word for word a reference",
-    "verbatim_training": "word for word in training",
-    "repeats": "with a repetition",
-    "without_end": "without an end",
-}
-"""Monitors on the page: shares of captions."""
 
 
 def write_report(report: Report, path: str | Path) -> None:
@@ -45,7 +38,7 @@ def render(report: Report) -> str:
     results = {variant.name: variant.metrics for variant in report.variants}
     columns = systems(results)
     style = {variant.name: f"v{index % 5}" for index, variant in enumerate(report.variants)}
-    shown = {*report.sample, *report.worst, *(maps.image_id for maps in report.looked)}
+    pictured = {*report.sample, *report.worst, *(maps.image_id for maps in report.looked)}
     return environment.get_template("page.html.j2").render(
         report=report,
         advice=ADVICE,
@@ -58,22 +51,22 @@ def render(report: Report) -> str:
         best={name: best(columns, name) for name in METRICS},
         digits=digits,
         headline=[_headline(variant) for variant in report.variants],
-        monitors=SHARES,
+        monitors={key: name for key, (_, name) in MONITORS.items()},
         intervals=[
             (METRICS[name].label, chart)
             for name in ("entirely_right", "CIDEr", "BLEU-4")
             if (chart := _intervals(columns, style, name))
         ],
         curves=_curves(report.variants, style),
-        uris={image_id: data_uri(mosaic(report.clips[image_id])) for image_id in shown},
+        uris={image_id: data_uri(mosaic(report.clips[image_id])) for image_id in pictured},
         looked=[(maps, _glowing(report, maps)) for maps in report.looked],
         faults=_faults(report.faults),
     )
 
 
-def _tables(columns: Sequence[Any]) -> list[tuple[str, list[str]]]:
+def _tables(columns: Sequence[System]) -> list[tuple[str, list[str]]]:
     """(title, metrics) of the tables of scores; that of truth only where the data says what is true."""
-    known = [name for name in METRICS if any(name in column.scores for column in columns)]
+    known = shown(columns)
     parts = (
         ("Likeness to the references", [name for name in known if name not in TRUTH]),
         ("Truth", [name for name in known if name in TRUTH]),
@@ -94,30 +87,25 @@ def _said(variant: Variant, image_id: str) -> Markup:
 
 
 def _headline(variant: Variant) -> dict[str, Any]:
-    """The numbers by which a variant is judged: CIDEr, and how many times that of the baselines it is."""
-    scores = variant.metrics
-    cider = scores["model"]["CIDEr"]
-    times = {
-        system: cider["mean"] / scores[system]["CIDEr"]["mean"]
-        for system in ("nearest_neighbour", "blind")
-        if system in scores and scores[system]["CIDEr"]["mean"] > 0
-    }
-    right = {"right": scores["model"]["entirely_right"]} if "entirely_right" in scores["model"] else {}
+    """The numbers by which a variant is judged: CIDEr, how many times that of the baselines it is, and the
+    share of captions that are entirely right, in per cent.
+    """
+    metrics, own = variant.metrics, scores(variant.metrics, MODEL)
+    others = {name: scores(metrics, name)["CIDEr"].mean for name in metrics["systems"]}
+    times = {name: own["CIDEr"].mean / cider for name, cider in others.items() if cider > 0}
+    right = [Interval(*(100 * share for share in own["entirely_right"]))] if "entirely_right" in own else []
     return {
         "name": variant.name,
-        "cider": cider,
+        "cider": own["CIDEr"].text(2),
         "times": times,
-        "monitors": scores.get("monitors", {}),
-    } | right
+        "right": [score.text(0) for score in right],
+        "monitors": metrics.get("monitors", {}),
+    }
 
 
-def _intervals(columns: Sequence[Any], style: dict[str, str], metric: str) -> Markup:
+def _intervals(columns: Sequence[System], style: dict[str, str], metric: str) -> Markup:
     bars = [
-        Bar(
-            column.name,
-            *(column.scores[metric][key] for key in ("mean", "low", "high")),
-            style.get(column.name, "base"),
-        )
+        Bar(column.name, column.scores[metric], style.get(column.name, "base"))
         for column in columns
         if metric in column.scores
     ]

@@ -47,15 +47,15 @@ def gate_metrics(gates: Mapping[str, float]) -> dict[str, float]:
 
 
 def evaluation_metrics(metrics: Mapping[str, object], split: str = "test") -> dict[str, float]:
-    """Flatten reports/VARIANT/metrics.json.
+    """Flatten the evaluation's metrics.json.
 
-    {"model": {"CIDEr": {"mean": 1, "low": 0, "high": 2}}, "blind": ...} becomes test/CIDEr, test/CIDEr_low,
-    test/CIDEr_high, test/blind/CIDEr, ...: the model's own metrics stand without a system's name.
+    {"systems": {"model": {"CIDEr": {"mean": 1, "low": 0, "high": 2}}, "blind": ...}} becomes test/CIDEr,
+    test/CIDEr_low, test/CIDEr_high, test/blind/CIDEr, ...: the model's own stand without a system's name.
     """
     named = {}
     for path, value in _leaves(metrics):
-        if path[0] == "model":
-            path = path[1:]
+        if path[0] == "systems":
+            path = path[2:] if path[1] == "model" else path[1:]
         if path[-1] in ("mean", "value"):
             path = path[:-1]
         elif path[-1] in ("low", "high"):

@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from components.errors import UserError
-from components.evaluation.evaluate import compare, evaluate, read_per_image
+from components.evaluation.bootstrap import Interval
+from components.evaluation.evaluate import compare, evaluate
+from components.evaluation.results import read_metrics, read_per_image, systems, written
 from components.evaluation.scoring.metrics import METRICS, TRUTH
 from components.evaluation.scoring.scorers import References
 from components.evaluation.table import results_table
@@ -39,7 +41,9 @@ def folder(evaluation, tmp_path_factory):
 
 def test_every_score_stands_inside_its_interval(evaluation, folder):
     content = json.loads((folder / "metrics.json").read_text())
-    assert set(content) == {"model", "nearest_neighbour", "blind", "monitors"}
+    assert set(content) == {"systems", "monitors"} and content == read_metrics(folder)
+    content = content["systems"]
+    assert set(content) == {"model", "nearest_neighbour", "blind"}
     assert set(content["model"]) == set(METRICS) - set(TRUTH)
     assert set(content["blind"]) == set(content["model"]) - {"CLIPScore", "perplexity"}
     for rows in (content["model"], content["blind"]):
@@ -94,6 +98,29 @@ def test_unreadable_results_are_named(folder, tmp_path):
         read_per_image(tmp_path / "per_image.parquet")
     with pytest.raises(UserError, match="no system 'mlp'. It has blind, model, nearest_neighbour"):
         read_per_image(folder / "per_image.parquet", "mlp")
+    with pytest.raises(UserError, match=r"metrics.json: no such file"):
+        read_metrics(tmp_path)
+    for content, message in (("{", "not JSON"), ('{"model": {}}', "scores of another version")):
+        (tmp_path / "metrics.json").write_text(content)
+        with pytest.raises(UserError, match=f"metrics.json: .*{message}"):
+            read_metrics(tmp_path)
+
+
+def test_systems_and_scores_are_written_the_same_everywhere(evaluation):
+    """The report, the card, Prefect's table and the plots read them here."""
+    metrics = evaluation.metrics()
+    one, two = systems({"mlp": metrics}), systems({"mlp": metrics, "transformer": metrics})
+    assert [(s.name, s.baseline) for s in one] == [
+        ("mlp", False),
+        ("nearest neighbour", True),
+        ("blind", True),
+    ]
+    names = ["mlp", "transformer", "nearest neighbour", "blind mlp", "blind transformer"]
+    assert [system.name for system in two] == names
+    assert one[0].scores == evaluation.intervals["model"]
+    assert written("CIDEr", Interval(0.7123, 0.6899, 0.7344)) == "0.712 (0.690–0.734)"
+    assert written("perplexity", Interval(4.06, 3.9, 4.2)) == "4.1 (3.9–4.2)"
+    assert written("CIDEr", None) == ""
 
 
 def test_table_fits_a_terminal_and_names_everything(evaluation):

@@ -27,7 +27,7 @@ out = pathlib.Path(sys.argv[1])
 out.parent.mkdir(parents=True, exist_ok=True)
 read = [pathlib.Path(path).read_text() for path in sys.argv[2:]]
 score = (sum(map(len, read)) + ADDED) / (3 + yaml.safe_load(open("params.yaml"))["seed"])
-content = {"model": {"CIDEr": {"mean": score, "low": score, "high": score}}}
+content = {"systems": {"model": {"CIDEr": {"mean": score, "low": score, "high": score}}}}
 out.write_text(json.dumps(content) if out.suffix == ".json" else "".join(read))
 """
 

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 from components.errors import UserError
-from components.evaluation.bootstrap import paired_bootstrap
 from components.registry import reload as verify
 from components.registry.card import DataFacts, Sample, model_card
 from components.registry.gate import Candidate, promote
@@ -51,7 +50,7 @@ def captioner():
 def champion(project, captioner):
     """The first candidate, registered and promoted."""
     candidate = register(captioner, "mlp", 1.2, {"model": 1.0, "blind": 0.1})
-    (decision,) = promote([candidate], paired_bootstrap)
+    (decision,) = promote([candidate])
     assert (decision.alias, "there was none before" in decision.reason) == ("champion", True)
     return candidate
 
@@ -157,7 +156,7 @@ def test_a_model_without_processor_is_refused(champion):
 )
 def test_the_gate_keeps_the_champion_and_says_why(champion, captioner, scores, more, reason):
     candidate = register(captioner, "transformer", 9.9, scores, **more)
-    (decision,) = promote([candidate], paired_bootstrap)
+    (decision,) = promote([candidate])
     assert decision.alias == "challenger"
     assert reason in decision.reason
     store = connect()
@@ -171,11 +170,11 @@ def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champio
     """Though the other has the better test score: that one is only reported."""
     good = register(captioner, "mlp", 2.0, {"model": 1.0, "blind": 0.1})
     lucky = register(captioner, "transformer", 1.9, {"model": 3.0, "blind": 0.1})
-    best, other = promote([lucky, good], paired_bootstrap)
+    best, other = promote([lucky, good])
     assert (best.candidate.variant, best.alias) == ("mlp", "champion")
     assert "not worse than version 1" in best.reason
     assert (other.alias, other.reason) == ("challenger", "validation CIDEr 1.900, below the 2.000 of mlp")
-    again, _ = promote([lucky, good], paired_bootstrap)
+    again, _ = promote([lucky, good])
     assert (again.candidate.version, again.alias) == (good.version, "champion")
     connect().client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
 
@@ -183,12 +182,12 @@ def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champio
 def test_degenerate_captions_get_no_alias_however_they_score(champion, captioner):
     failed = register(captioner, "mlp", 9.0, {"model": 9.0, "blind": 0.1}, degenerate="All empty.")
     sound = register(captioner, "transformer", 1.0, {"model": 1.0, "blind": 0.1})
-    best, other = promote([failed, sound], paired_bootstrap)
+    best, other = promote([failed, sound])
     assert (best.candidate, best.alias) == (sound, "champion")
     assert (other.candidate, other.alias, other.reason) == (failed, None, "All empty.")
     client = connect().client
     assert client.get_model_version(NAME, failed.version).tags["gate"] == "no alias: All empty."
-    (alone,) = promote([failed], paired_bootstrap)
+    (alone,) = promote([failed])
     assert alone.alias is None
     assert version_at(connect(), "champion").version == int(sound.version)
     client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
@@ -202,20 +201,21 @@ def test_another_decoding_is_another_version(champion, captioner):
 
 
 def test_the_card_has_scores_samples_data_and_fits_the_registry():
-    cider = {"mean": 1.0, "low": 0.9, "high": 1.1}
+    cider, low = {"mean": 1.0, "low": 0.9, "high": 1.1}, {"mean": 0.1, "low": 0.0, "high": 0.2}
+    systems = {"model": {"CIDEr": cider}, "blind": {"CIDEr": low}}
     card = model_card(
         "mlp",
         name=NAME,
         params=PARAMS,
-        metrics={"model": {"CIDEr": cider}, "blind": {"CIDEr": {"mean": 0.1}}, "monitors": {"unique": 0.9}},
+        metrics={"systems": systems, "monitors": {"unique": 0.9}},
         validation={"CIDEr": 1.05},
         decoding={"num_beams": 3, "length_penalty": 0.0},
         data=DataFacts("scenes", "d1", "t1", {"train": 7000, "test": 500}, "CC BY-SA 4.0"),
         samples=[Sample("image-1", "two dogs", "two brown dogs")],
         commit="abc",
     )
-    assert "| **this model** | 1.000 (0.900-1.100) |" in card
-    assert "| blind | 0.100 |" in card
+    assert "| **this model** | 1.000 (0.900–1.100) |" in card
+    assert "| blind | 0.100 (0.000–0.200) |" in card
     assert "decoded with num_beams 3, length_penalty 0" in card
     assert "| image-1 | two dogs | two brown dogs |" in card
     assert "7,000 train, 500 test" in card

@@ -57,7 +57,7 @@ def test_links_lead_somewhere(page):
 
 def test_scores_with_intervals_captions_and_references_are_there(content, page):
     for variant in content.variants:
-        score = variant.metrics["model"]["CIDEr"]
+        score = variant.metrics["systems"]["model"]["CIDEr"]
         assert f"{score['mean']:.3f}<small>{score['low']:.3f}–{score['high']:.3f}</small>" in page
         for image_id in [*content.sample, *content.worst]:
             assert variant.captions[image_id] in page
@@ -162,7 +162,7 @@ def test_variant_is_read_from_the_files_of_the_stages(tmp_path):
     evaluation.write(tmp_path)
     variant = load_variant("mlp", tmp_path, tmp_path)
     assert variant.captions == {"a": "x", "b": "y"} and variant.cider == {"a": 0.5, "b": 1.5}
-    assert variant.metrics["model"]["CIDEr"]["low"] == 0.5 and variant.history == []
+    assert variant.metrics["systems"]["model"]["CIDEr"]["low"] == 0.5 and variant.history == []
     (tmp_path / "history.json").write_text('[{"step": 1}')
     with pytest.raises(UserError, match=r"history.json: not JSON"):
         load_variant("mlp", tmp_path, tmp_path)
@@ -184,7 +184,9 @@ def test_curves_and_bars_stand_where_their_numbers_say():
     points = np.array([p.split(",") for p in re.search(r'points="([^"]+)"', svg)[1].split()], dtype=float)
     np.testing.assert_allclose(np.diff(points, axis=0), np.diff(points, axis=0)[[0, 0]], atol=0.11)
     assert points[0, 0] < points[-1, 0] and points[0, 1] > points[-1, 1], "to the right and up"
-    bars = interval_chart([Bar("a", 2.0, 1.5, 2.5, "v0"), Bar("<b>", 1.0, 0.5, 1.5, "base")])
+    bars = interval_chart(
+        [Bar("a", Interval(2.0, 1.5, 2.5), "v0"), Bar("<b>", Interval(1.0, 0.5, 1.5), "base")]
+    )
     widths = [float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', bars)]
     assert widths[0] == pytest.approx(2 * widths[1], abs=0.2) and "&lt;b&gt;" in bars
     assert line_chart([Line("nothing", [], [], "v0")], "epoch") == "" == interval_chart([])
@@ -238,7 +240,7 @@ def test_dvc_plots_get_every_variant_curve_and_interval(content, tmp_path):
     assert sorted(set(gates["line"])) == [f"block {n}" for n in range(4)] and len(gates) == 4 * len(names)
     cider = scores[scores["metric"] == "CIDEr"].set_index("system")
     for variant in content.variants:
-        expected = variant.metrics["model"]["CIDEr"]
+        expected = variant.metrics["systems"]["model"]["CIDEr"]
         assert cider.loc[variant.name, ["mean", "low", "high"]].to_dict() == pytest.approx(expected)
     assert {"nearest neighbour", "most frequent"} <= set(cider.index)
     with Image.open(tmp_path / "samples.png") as sheet:

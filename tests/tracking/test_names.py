@@ -37,8 +37,8 @@ def test_trainer_logs_get_our_names():
 def test_evaluation_report_is_flattened_with_intervals():
     cider = {"mean": 1.0, "low": 0.9, "high": 1.1}
     report = {
-        "model": {"CIDEr": cider, "perplexity": 4},
-        "nearest_neighbour": {"CIDEr": cider},
+        "systems": {"model": {"CIDEr": cider, "perplexity": {"mean": 4}}, "blind": {"CIDEr": cider}},
+        "monitors": {"unique": 0.5},
         "text": {"a": "b"},
     }
     assert evaluation_metrics(report) == {
@@ -46,9 +46,10 @@ def test_evaluation_report_is_flattened_with_intervals():
         "test/CIDEr_low": 0.9,
         "test/CIDEr_high": 1.1,
         "test/perplexity": 4.0,
-        "test/nearest_neighbour/CIDEr": 1.0,
-        "test/nearest_neighbour/CIDEr_low": 0.9,
-        "test/nearest_neighbour/CIDEr_high": 1.1,
+        "test/blind/CIDEr": 1.0,
+        "test/blind/CIDEr_low": 0.9,
+        "test/blind/CIDEr_high": 1.1,
+        "test/monitors/unique": 0.5,
     }
 
 
