@@ -3,9 +3,7 @@
 Outside of a flow run there is no such page, and nothing is done.
 """
 
-import base64
 import functools
-import io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -53,18 +51,15 @@ def captions_artifact(variant: str, shown: Tables, captions: Mapping[str, str]) 
     """The pictures of `shown` with their captions by the model and, in grey, a reference each."""
     from prefect.artifacts import create_image_artifact
 
-    from components.grid import caption_grid
+    from components.data.display import caption_sheet, data_uri
 
     references = shown.references()
-    sheet = caption_grid(
+    sheet = caption_sheet(
         [shown.open_frames(i) for i in references],
         [captions[i] for i in references],
         [of_image[0] for of_image in references.values()],
     )
-    content = io.BytesIO()
-    sheet.save(content, "JPEG", quality=85)
-    # The picture itself, not its address: Prefect keeps no files.
-    url = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+    url = data_uri(sheet, longest=1000)  # the picture itself, not its address: Prefect keeps no files
     create_image_artifact(url, key=f"captions-{variant}", description=f"Test pictures captioned by {variant}")
 
 

@@ -1,7 +1,6 @@
 """Opening one picture file, whatever a camera or a web site made of it."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,21 +53,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
-
-
-def mosaic(frames: Sequence[Image.Image]) -> Image.Image:
-    """A clip as one picture to look at: up to four of its frames, evenly chosen, in rows of two, all as large
-    as the first. A single frame comes back as it is.
-    """
-    count = min(len(frames), 4)
-    chosen = [frames[int((i + 0.5) * len(frames) / count)] for i in range(count)]
-    if count == 1:
-        return chosen[0]
-    width, height = chosen[0].size
-    tiles = Image.new("RGB", (2 * width, -(-count // 2) * height))
-    for number, frame in enumerate(chosen):
-        tiles.paste(frame.resize((width, height)), (number % 2 * width, number // 2 * height))
-    return tiles
 
 
 def _check(image: Image.Image) -> None:

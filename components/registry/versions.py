@@ -2,15 +2,14 @@
 @challenger.
 """
 
-import base64
 import hashlib
-import io
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.data.display import data_uri
 from components.errors import UserError
 from components.registry import flavor
 from components.tracking.faults import friendly, is_permanent
@@ -80,7 +79,7 @@ def log_captioner(
             str(tags.get("variant", "captioner")),
             captioner=model.cpu().eval(),
             card=card,
-            example=_base64(example),
+            example=data_uri(example),
         )
         version = store.client.create_model_version(
             name, f"models:/{model_id}", run_id, texts, description=shortened(card), model_id=model_id
@@ -193,12 +192,6 @@ def _without_pickle_warning() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _base64(image: "Image.Image") -> str:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _digest(model: "torch.nn.Module") -> str:

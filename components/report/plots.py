@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from components.data.display import caption_sheet
 from components.evaluation.results import shown, systems
 from components.files import atomic_path
-from components.grid import caption_grid
 from components.report.content import Report, Variant
 
 CURVES = {"loss": "training loss", "val/CIDEr": "validation CIDEr"}
@@ -29,7 +29,7 @@ def write_plots(report: Report, folder: Path) -> None:
     references = [report.references[image_id][0] for image_id in ids]
     clips = [report.clips[image_id] for image_id in ids]
     with atomic_path(folder / "samples.png") as path:
-        caption_grid(clips, captions, references, columns=5, lines=3).save(path)
+        caption_sheet(clips, captions, references, columns=5, lines=3).save(path)
 
 
 def curves(variants: Sequence[Variant]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from components.data.pictures import mosaic
+from components.data.display import data_uri, mosaic
 from components.evaluation.bootstrap import Interval
 from components.evaluation.results import MODEL, MONITORS, System, best, digits, scores, shown, systems
 from components.evaluation.scoring.degeneration import ADVICE
@@ -15,7 +15,7 @@ from components.evaluation.scoring.metrics import METRICS, TRUTH
 from components.files import atomic_path
 from components.report.charts import Bar, Line, interval_chart, line_chart
 from components.report.content import Report, Variant
-from components.report.pictures import data_uri, overlay
+from components.report.pictures import overlay
 
 TEMPLATES = Path(__file__).parent
 

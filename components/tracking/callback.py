@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
-from components.grid import caption_grid
+from components.data.display import caption_sheet
 from components.tracking.names import trainer_metrics
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def log_captions(
     run: "VariantRun", samples: Samples, captions: Sequence[str], step: int, split: str = "val"
 ) -> None:
     """An image grid `SPLIT/captions` at `step`, and its rows in SPLIT_captions.json."""
-    run.log_image(f"{split}/captions", caption_grid(samples.clips, captions, samples.references), step)
+    run.log_image(f"{split}/captions", caption_sheet(samples.clips, captions, samples.references), step)
     rows = zip(samples.image_ids, captions, samples.references, strict=True)
     run.log_table(
         f"{split}_captions.json",

@@ -36,13 +36,13 @@ def test_sheet_shows_every_split_enlarged_by_whole_pixels(prepared: Tables) -> N
     assert part.images["split"].value_counts().to_dict() == dict.fromkeys(SPLITS, 4)
     sheet = contact_sheet(part, number=12, columns=4)
     first = prepared.open_image(part.images["image_id"][0])
-    shown = sheet.crop((10, 10, 10 + 192, 10 + 192))
+    shown = sheet.crop((26, 26, 26 + 192, 26 + 192))
     assert shown.tobytes() == first.resize((192, 192), Image.Resampling.NEAREST).tobytes()
 
 
 def test_sheet_command(prepared: Tables, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     main([str(prepared.folder), "--out", str(tmp_path / "sheet.png"), "--split", "test", "--number", "5"])
-    assert Image.open(tmp_path / "sheet.png").width == 1300
+    assert Image.open(tmp_path / "sheet.png").width == 5 * 232 + 12
     assert str(tmp_path / "sheet.png") in capsys.readouterr().out
 
 

@@ -247,7 +247,7 @@ def test_counts_are_metrics_and_the_page_shows_the_faults(planted: Builder, quar
     assert sum(summary["faults"].values()) == len(faults)
     assert summary["quarantined"]["captions"] >= len(BAD_CAPTIONS)
     page = (report / "index.html").read_text()
-    assert "captions.json: images[43]" in page and "data:image/jpeg;base64," in page
+    assert "captions.json: images[43]" in page and "data:image/" in page
     assert "<b>dog</b>" not in page  # captions are data, not markup
     assert "http" not in page.replace("https://example.org/dog", "")
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.data.pictures import Problem, mosaic
+from components.data.display import mosaic
+from components.data.pictures import Problem
 from flows.caption import pictures
 from flows.caption_batches import open_frames
 from tests.conftest import TINY

@@ -21,10 +21,10 @@ HARMLESS = {
 HARMLESS_IN = {
     "train": {
         "components/data/prepare/report.py": "counts of data faults, for MLflow",
-        "components/grid.py": "for MLflow",
+        "components/data/display.py": "for MLflow",
     },
-    "evaluate": {"components/grid.py": "for Prefect"},
-    "register": {"components/grid.py": "imported with Prefect's artifacts"},
+    "evaluate": {"components/data/display.py": "for Prefect"},
+    "register": {"components/data/display.py": "imported with Prefect's artifacts"},
     "features": {"components/features/live.py": "what stages after it use instead of its store"},
     "report": {"components/features/live.py": "same numbers as the store's"},
 }

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from components.data.display import caption_sheet, data_uri
 from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
@@ -27,7 +28,7 @@ from components.report import (
 )
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
 from components.report.looking import _words
-from components.report.pictures import data_uri, overlay
+from components.report.pictures import overlay
 from components.report.plots import write_plots
 from tests.evaluation_report_fixtures import report
 
@@ -94,6 +95,17 @@ def test_a_large_photograph_is_shrunk():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 900, 3), dtype=np.uint8))
     uri = data_uri(noise)
     assert uri.startswith("data:image/jpeg") and len(uri) < 120_000
+
+
+def test_a_sheet_has_room_for_every_text():
+    """Of pictures and clips; the reference is grey, and texts are cut to so many lines."""
+    red, frames = Image.new("RGB", (64, 64), "red"), [Image.new("RGB", (300, 100), "blue")] * 5
+    short = caption_sheet([[red], frames], ["a dog", "two dogs"], columns=5)
+    long = caption_sheet([[red], frames], [["a dog " * 40, ""], ["a"]], ["a cat", ""], columns=5, lines=3)
+    assert short.width == long.width == 2 * 232 + 12 and long.height - short.height == 4 * 17
+    assert long.getpixel((12 + 14, 12 + 14)) == (255, 0, 0) and long.getpixel((12, 12)) == (240, 240, 240)
+    assert long.getpixel((232 + 12 + 110, 12 + 110)) == (0, 0, 255)
+    assert caption_sheet([], []).size == (244, 12)
 
 
 def test_text_of_captions_is_never_markup(content):

@@ -5,52 +5,26 @@ python -m components.data.prepare.contact_sheet data/prepared [--out sheet.png] 
 
 import argparse
 import sys
-import textwrap
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from components.data.display import caption_sheet
 from components.data.tables import SPLITS, Tables, read_tables
 from components.errors import UserError
 from components.files import atomic_path
 
-CELL, PICTURE, MARGIN, LINE = 260, 192, 10, 14
-CHARACTERS = 40  # of caption that fit into a cell
-
 
 def contact_sheet(tables: Tables, number: int = 40, columns: int = 5, captions: int = 3) -> Image.Image:
     """The first `number` pictures of `tables`, each above its first `captions` captions."""
-    references = tables.references()
-    font = ImageFont.load_default(size=11)
-    rows = tables.images.head(number)
-    cells = [(row.image_id, _lines(references[row.image_id][:captions])) for row in rows.itertuples()]
-    height = PICTURE + MARGIN + max(len(lines) for _, lines in cells) * LINE + 2 * MARGIN
-    sheet = Image.new("RGB", (columns * CELL, -(-len(cells) // columns) * height), "white")
-    pen = ImageDraw.Draw(sheet)
-    for cell, (image_id, lines) in enumerate(cells):
-        x, y = cell % columns * CELL + MARGIN, cell // columns * height + MARGIN
-        sheet.paste(_enlarge(tables.open_image(image_id)), (x, y))
-        for offset, line in enumerate(lines):
-            pen.text((x, y + PICTURE + MARGIN // 2 + offset * LINE), line, fill="black", font=font)
-    return sheet
-
-
-def _lines(captions: list[str]) -> list[str]:
-    return [
-        line
-        for caption in captions
-        for line in textwrap.wrap(f"- {caption}", CHARACTERS, subsequent_indent="   ", max_lines=3)
-    ]
-
-
-def _enlarge(image: Image.Image) -> Image.Image:
-    """Fit into the cell: small pictures by whole factors, so that each pixel shows; large ones reduced."""
-    factor = PICTURE // max(image.size)
-    if factor >= 1:
-        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    image.thumbnail((PICTURE, PICTURE))
-    return image
+    references, image_ids = tables.references(), list(tables.images["image_id"].head(number))
+    return caption_sheet(
+        [tables.open_frames(image_id) for image_id in image_ids],
+        [[f"- {caption}" for caption in references[image_id][:captions]] for image_id in image_ids],
+        columns=columns,
+        lines=3,
+    )
 
 
 def mixed(tables: Tables, number: int) -> Tables:

@@ -5,8 +5,6 @@ validation.json   counts, for `dvc metrics show` and MLflow
 faults.parquet    every fault: table, row, value, reason, advice
 """
 
-import base64
-import io
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -14,8 +12,8 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from PIL import Image
 
+from components.data.display import data_uri
 from components.data.pictures import Problem, load_rgb
 from components.data.prepare.validate import count
 from components.data.tables import SPLITS, Tables, frame_files
@@ -132,7 +130,4 @@ def _thumbnail(tables: Tables, image: pd.Series | None) -> str:
         picture = load_rgb(frames[len(frames) // 2])
     except Problem:
         return ""
-    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(picture, longest=THUMBNAIL)
