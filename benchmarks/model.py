@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import reference_way
 from components.model import CaptionConfig, CaptionModel, can_compile, for_inference
+from components.model.bridge import hold_towers_in
 
 BATCH, CAPTION = 8, 14
 IMAGES, BEAMS, NEW_TOKENS = 16, 5, 20
@@ -99,7 +100,7 @@ def training_step(
     captions = captions.to(device)
     optimizer = torch.optim.AdamW(model.bridge_parameters(), lr=1e-4, fused=True)
     if bf16:
-        model.hold_towers_in(torch.bfloat16)
+        hold_towers_in(model, torch.bfloat16)
     score = torch.compile(model) if compiled else model
 
     def step() -> Tensor:

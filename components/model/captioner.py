@@ -5,16 +5,17 @@ the towers, M visual tokens a clip, P prefix positions, R = B * (captions an ima
 V vocabulary.
 """
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from transformers import Cache, GenerationConfig, GenerationMixin, PreTrainedModel
 
+from components.errors import UserError
 from components.model.attention import attention_kernel
-from components.model.bridge import BridgeMixin
-from components.model.captioning import Captioning
 from components.model.checkpoint import CheckpointMixin
 from components.model.configuration import CaptionConfig
 from components.model.context import CaptionOutput, VisualContext, absent_first
@@ -26,9 +27,7 @@ from components.model.text import TextGenerator
 from components.model.vision import VisionEncoder
 
 
-class CaptionModel(
-    Captioning, CheckpointMixin, BridgeMixin, CaptionGeneration, PreTrainedModel, GenerationMixin
-):
+class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, GenerationMixin):
     """Two frozen towers joined by a learned bridge (Mokady et al. 2021; Alayrac et al. 2022; Jaegle et al.
     2021).
 
@@ -79,6 +78,65 @@ class CaptionModel(
     def get_output_embeddings(self) -> torch.nn.Module:
         """The decoder's head."""
         return self.text_generator.lm.get_output_embeddings()
+
+    def freeze_towers(self) -> None:
+        """Everything outside the bridge stops asking for gradients; so optimizers never see it."""
+        bridge = self.bridge_state_dict()
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in bridge)
+
+    def train(self, mode: bool = True) -> Self:
+        """Frozen means eval too: without `tower_dropout`, only the bridge enters training mode."""
+        super().train(mode)
+        if mode and not self.config.tower_dropout:
+            self.vision_encoder.eval()
+            self.text_generator.eval()
+            for block in self.text_generator.gated.values():
+                block.train()
+        return self
+
+    def bridge_modules(self) -> list[torch.nn.Module]:
+        """What learns: mapper, resampler, and the gated cross-attentions."""
+        parts = [self.mapper, self.resampler, *self.text_generator.gated.values()]
+        return [part for part in parts if part is not None]
+
+    def named_bridge_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """The learned parameters with their names in the whole model."""
+        bridge = {id(parameter) for part in self.bridge_modules() for parameter in part.parameters()}
+        return ((name, parameter) for name, parameter in self.named_parameters() if id(parameter) in bridge)
+
+    def bridge_parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The learned parameters: what an optimizer takes."""
+        return (parameter for _, parameter in self.named_bridge_parameters())
+
+    def bridge_state_dict(self) -> dict[str, Tensor]:
+        """The learned tensors: what a checkpoint holds."""
+        return {name: parameter.detach() for name, parameter in self.named_bridge_parameters()}
+
+    def frozen_names(self) -> set[str]:
+        """Names of the towers' tensors: what a checkpoint of the bridge leaves out."""
+        return set(self.state_dict()) - set(self.bridge_state_dict())
+
+    def caption(
+        self, images: Image.Image | Sequence[Image.Image], processor: Any = None, **kwargs: Any
+    ) -> list[str]:
+        """Captions of pictures.
+
+        Args:
+            images: a picture, pictures, or clips (lists of frames)
+            processor: a `CaptionProcessor`; default: the one that was saved with the model
+            kwargs: of `generate`; default: the model's `generation_config`
+
+        Raises:
+            UserError: the model carries no processor and none is given.
+        """
+        processor = processor or self.processor
+        if processor is None:
+            raise UserError(
+                "the model carries no processor. Pass one: CaptionProcessor.from_towers(clip, gpt2)."
+            )
+        inputs = processor(images=images).to(self.device)
+        return processor.batch_decode(self.generate(**inputs, **kwargs))
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """The frozen tower alone, for a cache of features: [B x F x C x H x W] -> [B x F x N x Dv].

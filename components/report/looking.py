@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from components.model.attention_maps import attention_maps
 from components.report.content import WordMaps
 
 
@@ -21,7 +22,7 @@ def word_maps(
     """
     input_ids = processor(text=caption)["input_ids"].to(model.device)
     images = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-    grids = model.attention_maps(input_ids, **images).grids()[0].flatten(start_dim=2)  # [L x F x patches]
+    grids = attention_maps(model, input_ids, **images).grids()[0].flatten(start_dim=2)  # [L x F x patches]
     tokens = [processor.tokenizer.decode([token]) for token in input_ids[0].tolist()]
     groups = _words(tokens, skip={processor.tokenizer.bos_token, processor.tokenizer.eos_token})
     maps = [grids[positions].mean(dim=0).float().cpu().numpy() for _, positions in groups]

@@ -12,6 +12,7 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
+from components.model.bridge import gates
 from components.training.optimizer import Optim, make_optimizer
 from components.training.sampler import ReferenceSampler
 
@@ -101,7 +102,7 @@ class CaptionTrainer(Trainer):
             now = time.perf_counter()
             logs["tokens_per_second"] = int(self.accelerator.reduce(self._tokens)) / (now - self._since)
             self._tokens, self._since = torch.zeros_like(self._tokens), now
-            logs |= {f"gate/{name}": value for name, value in self.model.gates().items()}
+            logs |= {f"gate/{name}": value for name, value in gates(self.model).items()}
         super().log(logs, start_time)
 
 

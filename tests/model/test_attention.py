@@ -3,7 +3,7 @@
 import torch
 
 from components.model.attention import attend
-from components.model.captioning import rollout
+from components.model.attention_maps import attention_maps, rollout
 from tests.model_fixtures import captions, images, tiny_model
 
 torch.set_num_threads(1)
@@ -37,7 +37,7 @@ def test_asking_for_attention_changes_no_output():
 
 def test_maps_are_shares_of_the_visual_tokens():
     model = tiny_model()
-    maps = model.attention_maps(captions(3), pixel_values=images(3, 2))
+    maps = attention_maps(model, captions(3), pixel_values=images(3, 2))
     assert maps.words.shape == (3, 7, 2, 5)
     torch.testing.assert_close(maps.words.sum(dim=(2, 3)), torch.ones(3, 7))
     assert (maps.words >= 0).all()
@@ -49,7 +49,7 @@ def test_maps_are_shares_of_the_visual_tokens():
 
 def test_absent_frames_are_not_looked_at():
     mask = torch.tensor([[True, False], [True, True]])
-    maps = tiny_model().attention_maps(captions(2), pixel_values=images(2, 2), frame_mask=mask)
+    maps = attention_maps(tiny_model(), captions(2), pixel_values=images(2, 2), frame_mask=mask)
     assert (maps.words[0, :, 1] == 0).all()
     assert (maps.words[1, :, 1] > 0).all()
 
@@ -58,12 +58,12 @@ def test_maps_do_not_depend_on_the_padding_side():
     """Row i of the maps is where the model looked to choose token i, wherever the padding is."""
     model, ids, pad = tiny_model(), captions(1, 5), torch.zeros(1, 2, dtype=torch.long)
     ones, nothing = torch.ones_like(ids), torch.zeros_like(pad)
-    plain = model.attention_maps(ids, pixel_values=images(1)).words
-    left = model.attention_maps(
-        torch.cat((pad, ids), 1), torch.cat((nothing, ones), 1), pixel_values=images(1)
+    plain = attention_maps(model, ids, pixel_values=images(1)).words
+    left = attention_maps(
+        model, torch.cat((pad, ids), 1), torch.cat((nothing, ones), 1), pixel_values=images(1)
     ).words[:, 2:]
-    right = model.attention_maps(
-        torch.cat((ids, pad), 1), torch.cat((ones, nothing), 1), pixel_values=images(1)
+    right = attention_maps(
+        model, torch.cat((ids, pad), 1), torch.cat((ones, nothing), 1), pixel_values=images(1)
     ).words[:, :5]
     torch.testing.assert_close(left, plain)
     torch.testing.assert_close(right, plain)
@@ -71,7 +71,7 @@ def test_maps_do_not_depend_on_the_padding_side():
 
 def test_maps_before_training():
     """With all gates closed no block counts more than another; the maps are still shares."""
-    maps = tiny_model(gates=0.0).attention_maps(captions(2), pixel_values=images(2))
+    maps = attention_maps(tiny_model(gates=0.0), captions(2), pixel_values=images(2))
     torch.testing.assert_close(maps.words.sum(dim=(2, 3)), torch.ones(2, 7))
 
 
@@ -100,5 +100,5 @@ def test_attention_finds_the_patch_that_decides():
         direction = normed[3, :16] / normed[3, :16].norm()
         latents = attention.norm_latents(model.resampler.latents)
         attention.to_q.weight.copy_(direction[:, None] * torch.linalg.pinv(latents).sum(dim=1)[None] * 20)
-    words = model.attention_maps(captions(1), vision_features=features).words[0, :, 0]
+    words = attention_maps(model, captions(1), vision_features=features).words[0, :, 0]
     assert (words.argmax(dim=-1) == 3).all()

@@ -8,6 +8,7 @@ from transformers import BertConfig
 from components.config import Params
 from components.errors import UserError
 from components.model import CaptionConfig, CaptionModel, CaptionProcessor, bridge_fields
+from components.model.attention_maps import attention_maps
 from tests.model_fixtures import captions, images, tiny_config, tiny_model, write_towers
 
 torch.set_num_threads(1)
@@ -113,7 +114,7 @@ def test_captioning_without_a_processor(model):
 
 def test_attention_maps_without_a_resampler():
     with pytest.raises(UserError, match="no resampler"):
-        tiny_model(resampler=False).attention_maps(captions(), pixel_values=images())
+        attention_maps(tiny_model(resampler=False), captions(), pixel_values=images())
 
 
 def test_processing(towers):

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from components.model.bridge import gates
 from tests.model_fixtures import captions, images, tiny_model
 
 torch.set_num_threads(1)
@@ -64,8 +65,8 @@ def test_closed_gates_give_the_plain_language_model_s_output():
 
 def test_closed_gates_hide_the_image_from_the_text_and_open_ones_show_it():
     ids = captions(1, 5)
-    for gates, same in ((0.0, True), (0.5, False)):
-        model = tiny_model(gates=gates)
+    for alpha, same in ((0.0, True), (0.5, False)):
+        model = tiny_model(gates=alpha)
         context = model.encode(images(2))
         context.prefix[1] = context.prefix[0]  # the prefix shows the image, too: make it the same
         with torch.no_grad():
@@ -81,12 +82,12 @@ def test_closed_gates_can_open():
     assert block.attention_gate.grad.abs() > 0
     assert block.feed_forward_gate.grad.abs() > 0
     assert block.attention.to_q.weight.grad.abs().max() == 0
-    assert set(model.gates().values()) == {0.0}
+    assert set(gates(model).values()) == {0.0}
 
 
 def test_gates_are_reported_by_block():
     model = tiny_model(gates=0.5, cross_attention_every=2)
-    opened = model.gates()
+    opened = gates(model)
     assert set(opened) == {"attention.0", "feed_forward.0", "attention.2", "feed_forward.2"}
     assert opened["attention.2"] == pytest.approx(torch.tensor(0.5).tanh().item())
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config
 
+from components.model.bridge import hold_towers_in
 from tests.model_fixtures import TEXT, captions, images, tiny_model
 
 torch.set_num_threads(1)
@@ -73,7 +74,7 @@ def test_towers_held_in_bfloat16(batch):
     expected = torch.cat([g.flatten() for g in _gradients(model).values()])
     model.zero_grad()
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    model.hold_towers_in(torch.bfloat16)
+    hold_towers_in(model, torch.bfloat16)
     assert model.text_generator.lm.lm_head.weight is model.get_input_embeddings().weight
     with torch.autocast("cpu", torch.bfloat16):
         loss = model(**batch).loss

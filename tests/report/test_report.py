@@ -17,6 +17,7 @@ from components.data.display import caption_sheet, data_uri
 from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
+from components.model.attention_maps import attention_maps
 from components.report import (
     WordMaps,
     choose_pictures,
@@ -233,7 +234,7 @@ def test_word_maps_of_a_real_model():
     model, processor, inputs = small_captioner()
     maps = word_maps(model, processor, "image-0", "mlp", "two red cars", inputs(IMAGES[:1]))
     assert maps.words == ["two", "red", "cars"] and maps.maps.shape == (3, 1, 4)
-    grids = model.attention_maps(processor(text="two red cars")["input_ids"], **inputs(IMAGES[:1])).grids()
+    grids = attention_maps(model, processor(text="two red cars")["input_ids"], **inputs(IMAGES[:1])).grids()
     assert isinstance(grids, torch.Tensor)
     np.testing.assert_allclose(maps.maps[0], grids[0, 1].flatten(1), atol=1e-6)  # " two" is one token
     other = word_maps(model, processor, "image-1", "mlp", "two red cars", inputs(IMAGES[1:2]))
