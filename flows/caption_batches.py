@@ -61,7 +61,7 @@ def open_frames(file: Path, number: int) -> list[Image.Image]:
     return sample_frames(file, number)
 
 
-def load_captioner(model: str):
+def open_captioner(model: str):
     """The captioner at models:/NAME/VERSION, or in the folder that the train stage wrote.
 
     Raises:
@@ -87,4 +87,4 @@ def _captioner(model: str, store: str | None, bf16: bool, torch_compile: bool):
 
     if store:
         os.environ.setdefault("MLFLOW_TRACKING_URI", store)
-    return for_inference(load_captioner(model), bf16, torch_compile)
+    return for_inference(open_captioner(model), bf16, torch_compile)

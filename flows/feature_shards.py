@@ -30,9 +30,9 @@ def compute_shard(
 @once
 def _encoder(clip: Path, layer: int, tower: str):
     """Once a process; `tower` is its hash, so that a process never goes on with an old one."""
-    from components.features.encoder import VisionEncoder
+    from components.features.encoder import ClipEncoder
 
-    return VisionEncoder(clip, layer)
+    return ClipEncoder(clip, layer)
 
 
 @once

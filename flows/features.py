@@ -44,10 +44,10 @@ def open_features(params: Params, tables: Tables) -> Features:
     """The images as training, evaluation and report want them: from the store, or encoded on the fly."""
     if params.features.cache:
         return FeatureStore(FEATURES)
-    from components.features.encoder import VisionEncoder
+    from components.features.encoder import ClipEncoder
     from components.features.live import LiveFeatures
 
-    encoder = VisionEncoder(TOWERS / "clip", params.model.feature_layer)
+    encoder = ClipEncoder(TOWERS / "clip", params.model.feature_layer)
     return LiveFeatures(tables, encoder, params.features.batch_size, params.features.views)
 
 

@@ -22,7 +22,7 @@ def report(variants: list[Variant] | None = None) -> None:
     from components.report.build import build_report
     from components.report.content import read_json
     from components.report.plots import write_plots
-    from components.report.render import write_report
+    from components.report.render import write_page
 
     params, tables = Params.load(), read_tables(PREPARED)
     page = build_report(
@@ -35,7 +35,7 @@ def report(variants: list[Variant] | None = None) -> None:
         provenance=provenance(tables_digest(tables)),
         params=Path("params.yaml").read_text(encoding="utf-8"),
     )
-    write_report(page, REPORT)
+    write_page(page, REPORT)
     write_plots(page, REPORT.parent / "plots")
     print(f"Look at {REPORT}")
 

@@ -74,10 +74,10 @@ def store(
     params: Params, tables: Tables, towers: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> FeatureStore:
     """Features of all pictures, in three shards."""
-    from components.features.encoder import VisionEncoder
+    from components.features.encoder import ClipEncoder
 
     folder = tmp_path_factory.mktemp("features")
-    encoder = VisionEncoder(towers / "clip", params.model.feature_layer)
+    encoder = ClipEncoder(towers / "clip", params.model.feature_layer)
     for shard in plan_shards(folder, tables.images, encoder.encoder_id, shard_size=150):
         write_shard(folder, shard, *encoder.encode(tables, shard.image_ids, 64))
     seal(folder, tables.images, encoder.encoder_id)

@@ -11,14 +11,14 @@ from components.data.tables import Tables
 from components.evaluation import baselines
 from components.evaluation.clip_score import clip_scores
 from components.evaluation.evaluate import Evaluation, evaluate
-from components.evaluation.minimal_pairs import pair_statistics, read_pairs
 from components.evaluation.results import MODEL
+from components.evaluation.scenes import pair_statistics, read_pairs
 from components.evaluation.scoring.decode import decode, likelihood
 from components.evaluation.scoring.degeneration import degeneration
 from components.evaluation.scoring.monitors import monitors
 from components.evaluation.scoring.scorers import References
 from components.evaluation.truth import Truth
-from components.features.encoder import VisionEncoder, load_clip
+from components.features.encoder import ClipEncoder, load_clip
 from components.features.live import LiveFeatures
 from components.features.store import Features
 from components.model import CaptionModel, for_inference
@@ -56,7 +56,7 @@ def evaluate_variant(
     extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
     extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
     if pairs := read_pairs(tables):  # few pictures, encoded when asked for
-        live = LiveFeatures(pairs, VisionEncoder(Path(towers) / "clip", params.model.feature_layer))
+        live = LiveFeatures(pairs, ClipEncoder(Path(towers) / "clip", params.model.feature_layer))
         captions = say(list(pairs.images["image_id"]), live.batch, progress="minimal pairs").captions
         extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, list(captions.values()))
     evaluation = evaluate(

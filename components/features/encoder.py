@@ -12,8 +12,8 @@ from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from components.data.tables import Tables
-from components.features.hidden import read_layer
 from components.features.views import augment
+from components.features.vision import VisionEncoder
 
 WEIGHTS = ("model.safetensors", "preprocessor_config.json", "config.json")
 
@@ -33,16 +33,14 @@ def load_clip(folder: str | Path) -> PreTrainedModel:
     return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-class VisionEncoder:
-    """CLIP's vision half with its own preprocessing, from a tower folder.
-
-    `feature_layer` picks the hidden states, see `read_layer`.
-    """
+class ClipEncoder:
+    """The CLIP of a tower folder with its own preprocessing; `feature_layer` as in `VisionEncoder`."""
 
     def __init__(self, clip_folder: str | Path, feature_layer: int = -1):
         self.folder, self.feature_layer = Path(clip_folder), feature_layer
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.clip = load_clip(clip_folder).to(self.device)
+        self.vision = VisionEncoder(self.clip.vision_model, feature_layer)
         self.projection = getattr(self.clip, "visual_projection", nn.Identity())  # SigLIP has none
         self.processor = AutoImageProcessor.from_pretrained(clip_folder, backend="pil")
 
@@ -58,8 +56,7 @@ class VisionEncoder:
     @torch.inference_mode()
     def __call__(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """[n x 3 x h x w] -> hidden states [n x num_tokens x width], unit embeddings [n x projection]."""
-        tower = self.clip.vision_model
-        hidden, outputs = read_layer(tower, pixel_values.to(self.device), self.feature_layer)
+        hidden, outputs = self.vision.read(pixel_values.to(self.device))
         embeds = normalize(self.projection(outputs.pooler_output), dim=-1)
         return hidden.cpu(), embeds.cpu()
 
@@ -79,7 +76,7 @@ class VisionEncoder:
             views: the augmented view of each image (`features.views`); None: the images as they are.
         """
         parts = []
-        frames = frames_of(tables, image_ids, views)
+        frames = _frames(tables, image_ids, views)
         while batch := list(islice(frames, batch_size)):
             parts.append(self(self.preprocess(batch)))
             progress(len(batch))
@@ -87,7 +84,7 @@ class VisionEncoder:
         return torch.cat(features), torch.cat(embeds)
 
 
-def frames_of(
+def _frames(
     tables: Tables, image_ids: Sequence[str], views: Sequence[int] | None = None
 ) -> Iterator[Image.Image]:
     """All frames of all images, one after the other; opened when asked for."""

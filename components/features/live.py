@@ -10,7 +10,7 @@ from components.data.tables import Tables
 from components.features.store import feature_table, identity_of, mean_frames, pad_frames
 
 if TYPE_CHECKING:
-    from components.features.encoder import VisionEncoder
+    from components.features.encoder import ClipEncoder
 
 
 class LiveFeatures:
@@ -19,7 +19,7 @@ class LiveFeatures:
     Features are rounded to float16, as a store keeps them, so that both give the same numbers.
     """
 
-    def __init__(self, tables: Tables, encoder: "VisionEncoder", batch_size: int = 128, views: int = 1):
+    def __init__(self, tables: Tables, encoder: "ClipEncoder", batch_size: int = 128, views: int = 1):
         self.tables, self.encoder, self.batch_size = tables, encoder, batch_size
         table = feature_table(tables.images, encoder.encoder_id, views)
         self.identity = identity_of(table)

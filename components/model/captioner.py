@@ -12,19 +12,20 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from transformers import Cache, GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, Cache, GenerationConfig, GenerationMixin, PreTrainedModel
 
 from components.errors import UserError
+from components.features.text import IGNORED
+from components.features.vision import VisionEncoder
 from components.model.attention import attention_kernel
 from components.model.checkpoint import CheckpointMixin
 from components.model.configuration import CaptionConfig
 from components.model.context import CaptionOutput, VisualContext, absent_first
 from components.model.generation import CaptionGeneration
-from components.model.inputs import check_text, frames_of, original_rows, right_aligned, take_rows
+from components.model.inputs import check_images, check_text, original_rows, right_aligned, take_rows
 from components.model.mapper import Mapper
 from components.model.resampler import PerceiverResampler
 from components.model.text import TextGenerator
-from components.model.vision import VisionEncoder
 
 
 class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, GenerationMixin):
@@ -52,7 +53,9 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
     ) -> None:
         """Join the given towers, or towers with random weights, by a fresh bridge."""
         super().__init__(config)
-        self.vision_encoder = VisionEncoder(config, vision)
+        self.vision_encoder = VisionEncoder(
+            vision or AutoModel.from_config(config.vision_config), config.feature_layer
+        )
         self.mapper = Mapper(config)
         self.resampler = PerceiverResampler(config) if config.resampler else None
         self.text_generator = TextGenerator(config, lm)
@@ -164,7 +167,7 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         Raises:
             UserError: both or neither given, shapes that do not fit, a clip without a frame, too many frames.
         """
-        pixel_values, vision_features, frame_mask = frames_of(
+        pixel_values, vision_features, frame_mask = check_images(
             self.config, pixel_values, vision_features, frame_mask
         )
         if vision_features is None:
@@ -314,5 +317,5 @@ def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None 
     """
     logits, labels = logits.float(), labels.flatten()
     if num_items is None:
-        return F.cross_entropy(logits, labels, ignore_index=-100)
-    return F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum") / num_items
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED)
+    return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / num_items

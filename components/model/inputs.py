@@ -7,7 +7,7 @@ from components.errors import UserError
 from components.model.configuration import CaptionConfig
 
 
-def frames_of(
+def check_images(
     config: CaptionConfig,
     pixel_values: Tensor | None,
     vision_features: Tensor | None,

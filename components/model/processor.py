@@ -10,17 +10,14 @@ from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, Proces
 
 from components.data.pictures import to_rgb
 from components.errors import UserError
+from components.features.text import pad, wrap
 from components.model.towers import first_line
 
 Clip = Sequence[Image.Image]
 
 
 class CaptionProcessor(ProcessorMixin):
-    """The image processor of the vision tower and the tokenizer of the decoder.
-
-    A caption becomes BOS + " " + caption + " " + EOS, as the reference has it; for GPT-2 both ends are
-    `<|endoftext|>`.
-    """
+    """The image processor of the vision tower and the tokenizer of the decoder."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, **kwargs: Any) -> None:
         if tokenizer.pad_token is None:  # GPT-2 has none; attention masks tell padding from real tokens
@@ -80,7 +77,7 @@ class CaptionProcessor(ProcessorMixin):
         return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
 
     def wrap(self, caption: str) -> str:
-        """BOS + " " + caption + " " + EOS, inner white space made single.
+        """A caption with both ends (`features.text`), inner white space made single.
 
         Raises:
             UserError: nothing but white space, or the end-of-text token inside.
@@ -90,7 +87,7 @@ class CaptionProcessor(ProcessorMixin):
             raise UserError("it is empty: there is nothing to learn from. Remove it or write a caption.")
         if end in words:
             raise UserError(f"it contains {end}, which ends a caption: '{words[:60]}'. Remove it.")
-        return f"{self.tokenizer.bos_token} {words} {end}"
+        return wrap(self.tokenizer, words)
 
     def _images(self, images: Any) -> dict[str, torch.Tensor]:
         clips = _as_clips(images)
@@ -104,17 +101,13 @@ class CaptionProcessor(ProcessorMixin):
 
     def _text(self, captions: list[str], max_length: int | None) -> dict[str, torch.Tensor]:
         rows = self.tokenizer(list(self._wrapped(captions)), add_special_tokens=False)["input_ids"]
-        lengths = torch.tensor([len(row) for row in rows])
-        worst = int(lengths.argmax())
-        if max_length is not None and lengths[worst] > max_length:
+        worst = max(range(len(rows)), key=lambda i: len(rows[i]))
+        if max_length is not None and len(rows[worst]) > max_length:
             start = captions[worst][:60]
             raise UserError(
-                f"caption {worst} has {lengths[worst]} tokens, the limit is {max_length}: '{start}'."
+                f"caption {worst} has {len(rows[worst])} tokens, the limit is {max_length}: '{start}'."
             )
-        ids = torch.full((len(rows), int(lengths.max())), self.tokenizer.eos_token_id)
-        mask = torch.arange(ids.shape[1])[None] < lengths[:, None]
-        ids[mask] = torch.tensor([token for row in rows for token in row])
-        return {"input_ids": ids, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, -100)}
+        return pad(rows, self.tokenizer.eos_token_id)
 
     def _wrapped(self, captions: list[str]) -> Iterator[str]:
         if not captions:

@@ -10,7 +10,7 @@ from components.report.content import (
     read_json,
 )
 from components.report.looking import word_maps
-from components.report.render import render, write_report
+from components.report.render import render, write_page
 
 __all__ = [
     "Pictures",
@@ -22,5 +22,5 @@ __all__ = [
     "read_json",
     "render",
     "word_maps",
-    "write_report",
+    "write_page",
 ]

@@ -20,7 +20,7 @@ from components.report.pictures import overlay
 TEMPLATES = Path(__file__).parent
 
 
-def write_report(report: Report, path: str | Path) -> None:
+def write_page(report: Report, path: str | Path) -> None:
     """Write the page, whole or not at all."""
     with atomic_path(path) as fresh:
         fresh.write_text(render(report), encoding="utf-8")

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 from components.config import Params, TowerParams
 from components.data.tables import Tables
 from components.errors import UserError
-from components.features.encoder import VisionEncoder
+from components.features.encoder import ClipEncoder
 from components.files import atomic_path
 from components.towers import probe
 from components.towers.check import check_tower
@@ -60,7 +60,7 @@ def bring(
 
 def measure(folder: Path, val: Tables) -> dict[str, float]:
     """Retrieval R@1, R@5 and the language model's perplexity on the validation split."""
-    encoder = VisionEncoder(folder / "clip")
+    encoder = ClipEncoder(folder / "clip")
     scores = probe.retrieval(encoder, AutoTokenizer.from_pretrained(folder / "clip"), val)
     gpt2 = GPT2LMHeadModel.from_pretrained(folder / "gpt2", dtype=torch.float32).eval()
     captions = list(val.captions["caption"])

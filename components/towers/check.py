@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from components.errors import UserError
+from components.features.text import wrap
 from components.towers.fetch import Tower, TowerName
 
 TOLERATED = 0.02
@@ -85,8 +86,7 @@ def check_round_trip(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]
     def words(text: str) -> str:
         return tokenizer.clean_up_tokenization(" ".join(text.split()))
 
-    ends = tokenizer.bos_token, tokenizer.eos_token
-    rows = tokenizer([f"{ends[0]} {caption} {ends[1]}" for caption in captions], add_special_tokens=False)
+    rows = tokenizer([wrap(tokenizer, caption) for caption in captions], add_special_tokens=False)
     written = [tokenizer.decode(row, skip_special_tokens=True) for row in rows["input_ids"]]
     changed = [pair for pair in zip(captions, written, strict=True) if words(pair[0]) != words(pair[1])]
     if len(changed) > TOLERATED * len(captions):

@@ -5,11 +5,12 @@ from torch.nn.functional import normalize
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from components.data.tables import Tables
-from components.features.encoder import VisionEncoder, text_embeds
+from components.features.encoder import ClipEncoder, text_embeds
+from components.features.text import pad, wrap
 
 
 @torch.no_grad()
-def retrieval(encoder: VisionEncoder, tokenizer: PreTrainedTokenizerBase, tables: Tables) -> dict[str, float]:
+def retrieval(encoder: ClipEncoder, tokenizer: PreTrainedTokenizerBase, tables: Tables) -> dict[str, float]:
     """Image-to-text retrieval over the first caption of every image in `tables`: R@1 and R@5.
 
     A picture counts as found when the retrieved caption reads the same as its own (twins occur in small
@@ -28,14 +29,12 @@ def retrieval(encoder: VisionEncoder, tokenizer: PreTrainedTokenizerBase, tables
 
 @torch.no_grad()
 def perplexity(gpt2: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> float:
-    """Perplexity a token of `BOS + " " + caption + " " + EOS` given BOS, over all `captions`."""
+    """Perplexity a token of captions with both ends, given BOS."""
     total = count = 0
     for chunk in _chunks(captions):
-        texts = [f"{tokenizer.bos_token} {caption} {tokenizer.eos_token}" for caption in chunk]
-        ids = [torch.tensor(tokenizer(text)["input_ids"]) for text in texts]
-        batch = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-100)
-        loss = gpt2(input_ids=batch.clamp(min=0), attention_mask=(batch >= 0).long(), labels=batch).loss
-        tokens = int((batch[:, 1:] >= 0).sum())
+        batch = pad(tokenizer([wrap(tokenizer, caption) for caption in chunk])["input_ids"], padding=0)
+        loss = gpt2(**batch).loss
+        tokens = int(batch["attention_mask"][:, 1:].sum())
         total, count = total + float(loss) * tokens, count + tokens
     return float(torch.tensor(total / count).exp())
 

@@ -7,21 +7,13 @@ import torch
 from transformers import TrainingArguments
 
 
-def bf16_pays() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware: a GPU since Ampere, a CPU with AMX
-    tiles."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported()
-
-
 def training_arguments(
     workdir: str | Path, *, seed: int, epochs: float, batch_size: int, learning_rate: float, **more: Any
 ) -> TrainingArguments:
     """Cosine schedule with 5 % warm-up, AdamW with weight decay, gradients clipped, nothing saved or reported
     by default.
 
-    `more` overrides or adds any field of `transformers.TrainingArguments`.
+    `more` overrides or adds any field of `transformers.TrainingArguments`; None leaves the default.
     In one process, one GPU is used, however many there are: several need several processes.
     """
     defaults = {
@@ -36,7 +28,7 @@ def training_arguments(
         "weight_decay": 0.01,
         "adam_beta2": 0.98,
         "max_grad_norm": 1.0,
-        "bf16": bf16_pays(),
+        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         "use_cpu": not torch.cuda.is_available(),
         "logging_steps": 50,
         "save_strategy": "no",
@@ -46,7 +38,8 @@ def training_arguments(
         "dataloader_pin_memory": False,
         "ddp_find_unused_parameters": False,  # all of the bridge is used in every step
     }
-    arguments = TrainingArguments(**(defaults | more))
+    given = {name: value for name, value in more.items() if value is not None}
+    arguments = TrainingArguments(**(defaults | given))
     if arguments.n_gpu > 1:  # else the Trainer takes torch.nn.DataParallel, and multiplies the batch size
         arguments._n_gpu = 1
     return arguments

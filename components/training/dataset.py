@@ -12,14 +12,15 @@ from torch.utils.data import Dataset
 
 from components.data.tables import Tables
 from components.features.store import Features
+from components.features.text import pad
 from components.model import CaptionProcessor
 
 
 class CaptionDataset(Dataset):
     """Rows of one split: tokenised references of every image, in the model's text format.
 
-    `tokens[row][choice]` are the ids of `BOS + " " + caption + " " + EOS`, cut to `max_tokens` (the end is
-    kept). Where an image has augmented views, its references stand there once for each of them: choosing one
+    `tokens[row][choice]` are the ids of a caption with both ends, cut to `max_tokens` (the end is kept).
+    Where an image has augmented views, its references stand there once for each of them: choosing one
     chooses both. `truncated` counts the captions that were cut.
     """
 
@@ -56,26 +57,16 @@ def _cut(ids: list[int], max_tokens: int) -> list[int]:
 @dataclass
 class CaptionCollator:
     """Examples -> `vision_features` [b x F x num_tokens x width] and `frame_mask` [b x F] where clips differ
-    in length; `input_ids`, `attention_mask`, `labels` [b x s].
-
-    Captions are padded to the longest of the batch; `labels` are -100 there and nowhere else, so that the
-    prefix learns to predict BOS and a caption learns to end. `rows` [b] says which images these are.
+    in length; `input_ids`, `attention_mask`, `labels` [b x s], see `pad`. `rows` [b] says which images these
+    are.
     """
 
     features: Features
     pad_token_id: int
 
     def __call__(self, examples: list[dict]) -> dict[str, Tensor]:
-        length = max(len(example["input_ids"]) for example in examples)
-        input_ids = torch.full((len(examples), length), self.pad_token_id)
-        labels = torch.full_like(input_ids, -100)
-        for i, example in enumerate(examples):
-            caption = torch.tensor(example["input_ids"])
-            input_ids[i, : len(caption)] = labels[i, : len(caption)] = caption
         return {
             **self.features.batch([e["image_id"] for e in examples], [e["view"] for e in examples]),
-            "input_ids": input_ids,
-            "attention_mask": (labels != -100).long(),
-            "labels": labels,
+            **pad([example["input_ids"] for example in examples], self.pad_token_id),
             "rows": torch.tensor([example["row"] for example in examples]),
         }

@@ -22,6 +22,7 @@ from components.errors import UserError
 from components.evaluation.scoring.decode import Inputs, decode
 from components.evaluation.scoring.degeneration import degeneration
 from components.evaluation.scoring.scorers import ValidationCider
+from components.features.text import ending
 from components.files import atomic_path
 from components.model import CaptionModel
 
@@ -114,7 +115,7 @@ def prepare(model: CaptionModel, fixed: Setting, longest: int, num_frames: int) 
     tokenizer = model.processor.tokenizer
     model.generation_config.update(
         max_new_tokens=asked or min(room, ceil(MARGIN * (longest - 1))),
-        begin_suppress_tokens=tokenizer(f" {tokenizer.eos_token}", add_special_tokens=False)["input_ids"],
+        begin_suppress_tokens=tokenizer(ending(tokenizer), add_special_tokens=False)["input_ids"],
     )
 
 

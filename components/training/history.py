@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.errors import UserError
 from components.files import atomic_path
 
 FILE = "history.json"
@@ -31,19 +30,6 @@ def write_history(records: Sequence[Record], folder: Path) -> None:
     """Write `history.json` into `folder`."""
     with atomic_path(folder / FILE) as path:
         path.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-
-
-def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """Read it back.
-
-    Raises:
-        UserError: no such file, or no JSON.
-    """
-    path = Path(folder) / FILE
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no history of a training ({error}). Run: dvc repro train") from None
 
 
 def best_scores(records: Sequence[Record]) -> dict[str, float]:

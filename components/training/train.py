@@ -124,9 +124,6 @@ def build_trainer(
     )
     if settings.torch_compile:
         require_compiler()
-    bf16 = settings.bf16
-    if bf16 is None:
-        bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     every = eval_steps(settings, len(train))
     arguments = training_arguments(
         workdir,
@@ -142,7 +139,7 @@ def build_trainer(
         per_device_eval_batch_size=-(-max(settings.batch_size, 64) // world_size()),
         fsdp=settings.fsdp and world_size() > 1,
         fsdp_config={"transformer_layer_cls_to_wrap": sharded_modules(model)},
-        bf16=bf16,
+        bf16=settings.bf16,
         torch_compile=settings.torch_compile,
         eval_strategy="steps",
         eval_steps=every,

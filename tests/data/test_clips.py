@@ -9,7 +9,7 @@ from components.config import Params
 from components.data.tables import Tables, write_tables
 from components.errors import UserError
 from components.evaluation.variant import evaluate_variant
-from components.features.encoder import VisionEncoder
+from components.features.encoder import ClipEncoder
 from components.features.live import LiveFeatures
 from components.features.store import FeatureStore, Shard, plan_shards, seal, write_shard
 from components.features.views import augment
@@ -19,7 +19,7 @@ from components.training.train import train_variant
 
 @pytest.fixture(scope="module")
 def encoder(towers, params):
-    return VisionEncoder(towers / "clip", params.model.feature_layer)
+    return ClipEncoder(towers / "clip", params.model.feature_layer)
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,9 @@ from components.data.synonyms import with_synonyms
 from components.data.tables import Tables
 from components.errors import UserError
 from components.evaluation.evaluate import compare, evaluate
-from components.evaluation.minimal_pairs import pair_statistics, read_pairs
 from components.evaluation.objects import Objects, Vocabulary
 from components.evaluation.results import read_metrics, read_per_image
-from components.evaluation.scenes import Scenes
+from components.evaluation.scenes import Scenes, pair_statistics, read_pairs
 from components.evaluation.scoring.metrics import METRICS
 from components.evaluation.scoring.scorers import References
 from components.evaluation.table import results_table

@@ -7,7 +7,7 @@ from components.config import Params
 from components.data.prepare.prepare import prepare
 from components.evaluation import variant
 from components.evaluation.scoring.decode import Decoded
-from components.features.encoder import VisionEncoder
+from components.features.encoder import ClipEncoder
 from components.features.live import LiveFeatures
 from components.model import CaptionModel, CaptionProcessor
 from tests.model_fixtures import BRIDGE, tiny_tokenizer, write_towers
@@ -30,7 +30,7 @@ def evaluation(tmp_path_factory):
     model = CaptionModel.from_towers(clip, gpt2, **BRIDGE)
     model.processor = CaptionProcessor.from_towers(clip, gpt2)
     model.save_pretrained(folder / "model")
-    features = LiveFeatures(tables, VisionEncoder(clip))
+    features = LiveFeatures(tables, ClipEncoder(clip))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(variant, "decode", read_aloud)
         patch.setattr(variant, "likelihood", lambda *args: np.ones((15, 2)))

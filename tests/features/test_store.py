@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from components.errors import UserError
-from components.features.encoder import VisionEncoder
+from components.features.encoder import ClipEncoder
 from components.features.store import FeatureStore, plan_shards, seal, write_shard
 
 
 @pytest.fixture(scope="module")
 def encoder(towers, params):
-    return VisionEncoder(towers / "clip", params.model.feature_layer)
+    return ClipEncoder(towers / "clip", params.model.feature_layer)
 
 
 def fill(folder, images, encoder_id="tower", shard_size=100):
@@ -67,7 +67,7 @@ def test_equal_pictures_are_computed_once(tables, tmp_path):
 
 
 def test_another_tower_or_layer_means_other_features(tables, tmp_path, towers, encoder):
-    assert encoder.encoder_id != VisionEncoder(towers / "clip", -1).encoder_id
+    assert encoder.encoder_id != ClipEncoder(towers / "clip", -1).encoder_id
     fill(tmp_path, tables.images, "tower")
     assert len(fill(tmp_path, tables.images, "other tower")) == 4
     assert len(list(tmp_path.glob("shard-*.npy"))) == 4, "shards of the old tower are gone"

@@ -25,7 +25,7 @@ from components.report import (
     read_json,
     render,
     word_maps,
-    write_report,
+    write_page,
 )
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
 from components.report.looking import _words
@@ -145,11 +145,11 @@ def test_gates_are_drawn_by_block(page):
 
 def test_written_whole_or_not_at_all(content, tmp_path, monkeypatch):
     path = tmp_path / "reports" / "index.html"
-    write_report(content, path)
+    write_page(content, path)
     before = path.read_text()
     broken = dataclasses.replace(content, clips={})
     with pytest.raises(KeyError):
-        write_report(broken, path)
+        write_page(broken, path)
     assert path.read_text() == before and list(path.parent.iterdir()) == [path]
 
 

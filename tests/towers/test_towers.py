@@ -24,7 +24,7 @@ from transformers import (
 
 from components.config import Params
 from components.errors import UserError
-from components.features.encoder import VisionEncoder, load_clip, text_embeds
+from components.features.encoder import ClipEncoder, load_clip, text_embeds
 from components.model import CaptionModel
 from components.towers.build import build_towers
 from tests.flows_fixtures import environment
@@ -67,7 +67,7 @@ def test_folders_load_with_transformers_alone(towers):
 
 
 def test_whatever_is_stored_is_computed_in_float32(towers, tables, params, tmp_path):
-    encoder = VisionEncoder(towers / "clip", params.model.feature_layer)
+    encoder = ClipEncoder(towers / "clip", params.model.feature_layer)
     features, embeds = encoder(encoder.preprocess([tables.open_image(tables.images["image_id"][0])]))
     assert features.dtype == embeds.dtype == torch.float32
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2")
@@ -246,7 +246,7 @@ def test_threads_that_share_a_tower_see_their_own_pictures(towers, params, table
     """Both are inside the tower at once: no layer lets a thread go on before the other has come."""
     from threading import Barrier
 
-    encoder = VisionEncoder(towers / "clip", params.model.feature_layer)
+    encoder = ClipEncoder(towers / "clip", params.model.feature_layer)
     images = [tables.open_image(image_id) for image_id in tables.images["image_id"][:2]]
     pixels = [encoder.processor([image], return_tensors="pt")["pixel_values"] for image in images]
     alone = [encoder(one)[0] for one in pixels]

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from components.features.text import IGNORED
+
 Inputs = Callable[[list[str]], dict[str, Tensor]]
 """Image ids -> {"vision_features": [B x F x N x D]} or {"pixel_values": ...}, with "frame_mask" if clips
 differ.
@@ -88,7 +90,7 @@ def likelihood(
     """
     from torchmetrics.text import Perplexity  # imports slowly
 
-    metric, rows = Perplexity(ignore_index=-100).to(model.device), {}
+    metric, rows = Perplexity(ignore_index=IGNORED).to(model.device), {}
     with _evaluating(model), _bar(len(references), progress) as bar:
         for batch in _equal_batches(references, batch_size):
             images = batch if shown is None else [shown[image_id] for image_id in batch]
