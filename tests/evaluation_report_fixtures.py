@@ -6,7 +6,7 @@ import random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from components.report import Report, Variant, WordMaps, choose_pictures
+from components.report.content import Report, Variant, WordMaps, choose_pictures
 
 COLOURS = {"red": "#d43c3c", "blue": "#3b6fd4", "green": "#3a9c57", "yellow": "#e3b93c", "purple": "#8a55b8"}
 GROUNDS = ["#f4ead5", "#dcebf7", "#e6f3e2", "#f3e1ea", "#2d3142"]

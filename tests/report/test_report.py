@@ -18,19 +18,12 @@ from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
 from components.model.attention_maps import attention_maps
-from components.report import (
-    WordMaps,
-    choose_pictures,
-    load_variant,
-    read_json,
-    render,
-    word_maps,
-    write_page,
-)
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
-from components.report.looking import _words
+from components.report.content import WordMaps, choose_pictures, load_variant, read_json
+from components.report.looking import _words, word_maps
 from components.report.pictures import overlay
 from components.report.plots import write_plots
+from components.report.render import render, write_page
 from tests.evaluation_report_fixtures import report
 
 ROOT = Path(__file__).parents[2]

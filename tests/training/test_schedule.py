@@ -1,8 +1,10 @@
 """Epochs and validations that follow from the data's size where params.yaml has null."""
 
 import pytest
+import torch
 
 from components.config import TrainParams
+from components.training.arguments import training_arguments
 from components.training.schedule import STEPS, eval_steps, num_train_epochs
 
 
@@ -26,3 +28,13 @@ def test_a_number_stays_what_it_is():
     assert num_train_epochs(settings, 740) == 2
     assert eval_steps(settings, 740) == 9
     assert eval_steps(TrainParams(epochs=0.01, validations=5), 740) == 1
+
+
+def test_null_means_bfloat16_on_a_gpu_that_multiplies_it(tmp_path, monkeypatch):
+    """Decided in one place, and as params.yaml says: a processor that could is no reason."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    settings = {"seed": 0, "epochs": 1, "batch_size": 1, "learning_rate": 1e-3}
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    assert training_arguments(tmp_path, **settings).bf16 is on_gpu
+    assert training_arguments(tmp_path, **settings, bf16=None).bf16 is on_gpu
+    assert training_arguments(tmp_path, **settings, bf16=True).bf16 is True
