@@ -10,6 +10,9 @@ from components.errors import UserError
 from components.model.context import VisualContext
 from components.model.inputs import left_aligned
 
+GREEDY = {"num_beams": 1, "do_sample": False}
+"""How captions are written while training goes on: the fastest way. Another is chosen in the end."""
+
 
 class CaptionGeneration:
     """What `GenerationMixin` needs to know of a captioner.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from transformers import TrainerCallback
 
 from components.data.display import caption_sheet
+from components.model.generation import GREEDY
 from components.tracking.names import trainer_metrics
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class MlflowCallback(TrainerCallback):
         """Captions of the samples by step."""
         if self.samples is None or not state.is_world_process_zero:
             return
-        captions = model.caption(list(self.samples.clips), num_beams=1, do_sample=False)
+        captions = model.caption(list(self.samples.clips), **GREEDY)
         log_captions(self.run, self.samples, captions, state.global_step)
 
 

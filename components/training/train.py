@@ -161,7 +161,6 @@ def build_trainer(
         callbacks=list(callbacks),
         optim=settings.optim,
         gate_learning_rate=settings.gate_learning_rate,
-        generation={"num_beams": 1},
     )
 
 

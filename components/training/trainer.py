@@ -13,6 +13,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from components.model.bridge import gates
+from components.model.generation import GREEDY
 from components.training.optimizer import Optim, make_optimizer
 from components.training.sampler import ReferenceSampler
 
@@ -27,12 +28,11 @@ class CaptionTrainer(Trainer):
         optim: see `components.training.optimizer`.
         gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until
             they move (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
-        generation: keyword arguments of `generate` for the validation captions.
     """
 
-    def __init__(self, *args, optim: Optim, gate_learning_rate: float, generation: dict, **kwargs):
+    def __init__(self, *args, optim: Optim, gate_learning_rate: float, **kwargs):
         super().__init__(*args, **kwargs)
-        self.optim, self.gate_learning_rate, self.generation = optim, gate_learning_rate, generation
+        self.optim, self.gate_learning_rate = optim, gate_learning_rate
         self._tokens, self._since = torch.tensor(0, device=self.args.device), time.perf_counter()
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
@@ -75,7 +75,7 @@ class CaptionTrainer(Trainer):
         with self.compute_loss_context_manager():
             losses = caption_losses(model(**inputs).logits, labels)
             images = {name: inputs[name] for name in IMAGES if name in inputs}
-            tokens = self.model.generate(**images, **self.generation)
+            tokens = self.model.generate(**images, **GREEDY)
         return None, tokens, (rows, losses, labels.ne(-100).sum(dim=1))
 
     def _save_checkpoint(self, model, trial) -> None:
