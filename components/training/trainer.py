@@ -12,6 +12,7 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
+from components.features.text import IGNORED
 from components.model.bridge import gates
 from components.model.generation import GREEDY
 from components.training.optimizer import Optim, make_optimizer
@@ -76,7 +77,7 @@ class CaptionTrainer(Trainer):
             losses = caption_losses(model(**inputs).logits, labels)
             images = {name: inputs[name] for name in IMAGES if name in inputs}
             tokens = self.model.generate(**images, **GREEDY)
-        return None, tokens, (rows, losses, labels.ne(-100).sum(dim=1))
+        return None, tokens, (rows, losses, labels.ne(IGNORED).sum(dim=1))
 
     def _save_checkpoint(self, model, trial) -> None:
         """As `Trainer` does, but aside, and renamed when complete: a kill leaves no half checkpoint."""
