@@ -3,12 +3,11 @@
 Outside of a flow run there is no such page, and nothing is done.
 """
 
-import base64
 import functools
-import io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from components.data.pictures import data_url
 from components.data.tables import Tables
 from components.evaluation.metrics import METRICS
 from flows.stage import in_flow
@@ -62,10 +61,7 @@ def captions_artifact(variant: str, shown: Tables, captions: Mapping[str, str]) 
         [captions[i] for i in references],
         [of_image[0] for of_image in references.values()],
     )
-    content = io.BytesIO()
-    sheet.save(content, "JPEG", quality=85)
-    # The picture itself, not its address: Prefect keeps no files.
-    url = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+    url = data_url(sheet, "JPEG", quality=85)  # the picture itself: Prefect keeps no files
     create_image_artifact(url, key=f"captions-{variant}", description=f"Test pictures captioned by {variant}")
 
 

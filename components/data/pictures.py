@@ -1,9 +1,11 @@
 """Opening one picture file, whatever a camera or a web site made of it."""
 
+import base64
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -54,6 +56,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
+
+
+def data_url(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
+    """A picture as its own address, data:image/png;base64,...; `options` are those of Pillow's `save`."""
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def mosaic(frames: Sequence[Image.Image]) -> Image.Image:

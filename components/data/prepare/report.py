@@ -5,8 +5,6 @@ validation.json   counts, for `dvc metrics show` and MLflow
 faults.parquet    every fault: table, row, value, reason, advice
 """
 
-import base64
-import io
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -16,7 +14,7 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from components.data.pictures import Problem, load_rgb
+from components.data.pictures import Problem, data_url, load_rgb
 from components.data.prepare.validate import count
 from components.data.tables import SPLITS, Tables, frame_files
 from components.files import atomic_path
@@ -133,6 +131,4 @@ def _thumbnail(tables: Tables, image: pd.Series | None) -> str:
     except Problem:
         return ""
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_url(picture, "JPEG", quality=80)
