@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from components.config import Params
+from components.data.pictures import data_url
 from components.errors import UserError
 from components.evaluation.decode import decode
 from components.model import CaptionModel, CaptionProcessor
@@ -170,7 +171,6 @@ def test_every_way_to_a_caption_decodes_alike(model, few, store, tmp_path, monke
     from mlflow.models import Model
 
     from components.registry import flavor
-    from components.registry.versions import _base64
     from flows.caption_batches import Batch, caption_batch
 
     prepare(model, {"max_new_tokens": 11}, longest=9, num_frames=1)
@@ -199,12 +199,12 @@ def test_every_way_to_a_caption_decodes_alike(model, few, store, tmp_path, monke
     assert [row["caption"] for row in rows] == scored
 
     logged = str(tmp_path / "logged")
-    flavor.save_model(logged, Model(), captioner=loaded, example=_base64(pictures[0]), card="")
+    flavor.save_model(logged, Model(), captioner=loaded, example=data_url(pictures[0]), card="")
     assert mlflow.pytorch.load_model(logged).caption(pictures) == scored
     service = mlflow.pyfunc.load_model(logged)
-    assert list(service.predict([_base64(picture) for picture in pictures])) == scored
+    assert list(service.predict([data_url(picture) for picture in pictures])) == scored
     greedy = model.caption(pictures, num_beams=1)
-    assert list(service.predict([_base64(p) for p in pictures], params={"num_beams": 1})) == greedy
+    assert list(service.predict([data_url(p) for p in pictures], params={"num_beams": 1})) == greedy
 
 
 def test_options_that_say_nothing_together_are_refused():
