@@ -210,7 +210,7 @@ class RegisterParams(Section):
         """What MLflow refuses, and what its addresses (models:/NAME@ALIAS) and searches cannot hold."""
         wrong = sorted(set(name) & set("/:@?#%'\"\\"))
         if wrong or name in (".", "..") or name != " ".join(name.split()):
-            told = "no / : @ ? # % \\ or quotes in it, no blanks at its ends, not . or .."
+            told = "letters, digits, - and _ will do; no / : @ ? # % \\, quotes, or blanks at its ends"
             raise ValueError(f"{name!r} is no name for MLflow's registry: {told}")
         return name
 

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,20 +146,14 @@ def find_version(model: str, store: Store) -> "ModelVersion":
     Raises:
         UserError: there is none (says which there are), or it is no such address.
     """
-    from mlflow.exceptions import MlflowException
-
     address = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model)
     if not address:
         raise UserError(f"'{model}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
     name, alias, number = address.groups()
-    try:
-        if alias:
-            return store.client.get_model_version_by_alias(name, alias)
-        return store.client.get_model_version(name, number)
-    except MlflowException as error:
-        if is_permanent(error):
-            raise UserError(f"{model}: {_missing(name, store)}") from None
-        raise
+    found = version_at(store, alias, name) if alias else _found(store.client.get_model_version, name, number)
+    if found is None:
+        raise UserError(f"{model}: {_missing(name, store)}")
+    return found
 
 
 def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
@@ -169,11 +163,15 @@ def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
 
 
 def version_at(store: Store, alias: str, name: str = MODEL) -> "ModelVersion | None":
-    """The version that an alias points at."""
+    """The version that an alias points at; None if there is none."""
+    return _found(store.client.get_model_version_by_alias, name, alias)
+
+
+def _found(get: Callable[..., "ModelVersion"], *names: str) -> "ModelVersion | None":
     from mlflow.exceptions import MlflowException
 
     try:
-        return store.client.get_model_version_by_alias(name, alias)
+        return get(*names)
     except MlflowException as error:
         if is_permanent(error):
             return None
