@@ -58,18 +58,17 @@ def imported(file: Path) -> set[str]:
     """The project's modules that a file imports, inside functions too, where slow imports stand; but not
     those for type checkers alone.
     """
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    names = set()
-    waiting: list[ast.AST] = [tree]
+    names, waiting = set(), [ast.parse(file.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        waiting += ast.iter_child_nodes(node)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
     return {name for name in names if name.split(".")[0] in PACKAGES}
 
 
