@@ -12,12 +12,13 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from components.config import VARIANTS, Params
+from components.config import Params
 from components.data.tables import read_tables
 from components.evaluation.evaluate import Evaluation
 from components.evaluation.variant import evaluate_variant
 from components.features.store import FeatureStore
 from components.training.train import train_variant
+from components.variants import VARIANTS
 from flows.paths import FEATURES, PREPARED, TOWERS
 from flows.train import open_init
 

@@ -9,18 +9,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.errors import UserError
-
-VARIANTS = {
-    "mlp": ("mlp", True),
-    "transformer": ("transformer", True),
-    "mlp-only": ("mlp", False),
-    "transformer-only": ("transformer", False),
-    "resampler-only": ("none", True),
-}
-"""Variant -> (mapper, resampler with gated cross-attention?): the rows that the published tables compare."""
+from components.variants import VARIANTS
 
 Variant = Literal[tuple(VARIANTS)]
 Positive = Annotated[int, Field(gt=0)]
@@ -52,7 +44,7 @@ class DataParams(Section):
     num_images: Annotated[int, Field(ge=300)] = 8000  # scenes
     image_size: Annotated[int, Field(ge=32, le=512)] = 64  # scenes
     num_frames: Positive = 8  # video
-    licence: str = ""  # goes into the model card
+    licence: str = ""  # of your own data: goes into both cards; the scenes have their own
 
     def files(self) -> dict[str, str | list[str] | dict[str, str] | None]:
         """`annotations`, `images` and `objects` as paths; absolute ones stay what they are."""
@@ -211,6 +203,16 @@ class RegisterParams(Section):
     """Stage `register`: the name in the MLflow registry."""
 
     name: Annotated[str, Field(min_length=1)] = "clip-gpt2-captioner"
+
+    @field_validator("name")
+    @classmethod
+    def the_registry_takes_the_name(cls, name: str) -> str:
+        """What MLflow refuses, and what its addresses (models:/NAME@ALIAS) and searches cannot hold."""
+        wrong = sorted(set(name) & set("/:@?#%'\"\\"))
+        if wrong or name in (".", "..") or name != " ".join(name.split()):
+            told = "letters, digits, - and _ will do; no / : @ ? # % \\, quotes, or blanks at its ends"
+            raise ValueError(f"{name!r} is no name for MLflow's registry: {told}")
+        return name
 
 
 class Params(Section):

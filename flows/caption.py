@@ -14,13 +14,15 @@ from typing import get_args
 
 from PIL import Image
 
+from components.config import Params
 from components.errors import UserError
 from components.files import atomic_path
-from flows.caption_batches import CLIPS, VERSION, Batch, caption_batch
+from components.registry.versions import ADDRESS, CHAMPION, pinned
+from components.tracking.store import tracking_uri
+from flows.caption_batches import CLIPS, Batch, caption_batch
 from flows.parallel import Runner, RunnerName, map_task
 from flows.stage import main, stage
 
-CHAMPION = "models:/clip-gpt2-captioner@champion"
 BATCH = 32
 SHOWN = 10  # files in a message
 
@@ -28,7 +30,7 @@ SHOWN = 10  # files in a message
 @stage
 def caption(
     paths: list[str],
-    model: str = CHAMPION,
+    model: str | None = None,
     out: str | None = None,
     num_frames: int = 8,
     bf16: bool = False,
@@ -41,6 +43,7 @@ def caption(
     folders searched through, in order. What cannot be read is left out, and named at the end.
 
     Args:
+        model: models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the champion of `register.name`
         num_frames: of a clip, that the model sees
         bf16, torch_compile: see `components.model.for_inference`
         task_runner, address, workers: see `flows.parallel.Runner`
@@ -53,7 +56,7 @@ def caption(
         caption_batch,
         batches,
         [len(batch.files) for batch in batches],
-        **located(model),
+        **located(model or champion()),
         num_frames=num_frames,
         bf16=bf16,
         torch_compile=torch_compile,
@@ -69,13 +72,15 @@ def caption(
         )
 
 
+def champion() -> str:
+    """Of the registered model that params.yaml names."""
+    return f"{ADDRESS}{Params.load().register_.name}@{CHAMPION}"
+
+
 def located(model: str) -> dict[str, str | None]:
     """A model as processes elsewhere find it: a folder, or a version and the MLflow store that has it."""
-    if not model.startswith(VERSION):
+    if not model.startswith(ADDRESS):
         return {"model": str(Path(model).resolve()), "store": None}
-    from components.registry.versions import pinned
-    from components.tracking.store import tracking_uri
-
     return {"model": pinned(model), "store": tracking_uri()}
 
 
@@ -114,7 +119,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m flows.caption", description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", metavar="IMAGE_CLIP_OR_FOLDER")
     parser.add_argument(
-        "--model", default=CHAMPION, help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder (%(default)s)"
+        "--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the @champion"
     )
     parser.add_argument("--num-frames", type=int, default=8, help="frames of a clip (%(default)s)")
     parser.add_argument("--bf16", action="store_true", help="twice as fast on a GPU or a CPU with AMX")

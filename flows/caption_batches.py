@@ -7,12 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from components.data.pictures import Problem, load_rgb
-from components.errors import UserError
 from flows.parallel import Progress, once
 from flows.stage import piece_task
 
 CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
-VERSION = "models:/"  # begins the address of a version in MLflow's registry
 
 
 @dataclass(frozen=True)
@@ -61,30 +59,12 @@ def open_frames(file: Path, number: int) -> list[Image.Image]:
     return sample_frames(file, number)
 
 
-def open_captioner(model: str):
-    """The captioner at models:/NAME/VERSION, or in the folder that the train stage wrote.
-
-    Raises:
-        UserError: it is neither of these, or is not there.
-    """
-    from components.model import CaptionModel
-
-    if model.startswith(VERSION):
-        from components.registry import versions as registry
-
-        return registry.load_captioner(model)
-    if Path(model, "config.json").exists():
-        return CaptionModel.from_pretrained(model)
-    raise UserError(
-        f"--model is '{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor a model's folder."
-    )
-
-
 @once
 def _captioner(model: str, store: str | None, bf16: bool, torch_compile: bool):
     """Once a process, not once a batch."""
     from components.model import for_inference
+    from components.registry.versions import load_captioner
 
     if store:
         os.environ.setdefault("MLFLOW_TRACKING_URI", store)
-    return for_inference(open_captioner(model), bf16, torch_compile)
+    return for_inference(load_captioner(model), bf16, torch_compile)

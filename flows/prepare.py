@@ -13,7 +13,7 @@ from flows.stage import main, stage
 def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
     params = Params.load().data
-    options = params.model_dump(exclude={"folder", "licence"}) | params.files()
+    options = params.model_dump(exclude={"folder"}) | params.files()
     prepare_data(out=PREPARED, report=FAULTS.parent, **options)
 
 

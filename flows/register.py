@@ -4,16 +4,13 @@ gate.
     python -m flows.register
 """
 
-import json
-
 from rich.console import Console
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.evaluation.scoring.degeneration import failure_panel
-from components.files import atomic_path
 from components.registry.candidate import register_variant
-from components.registry.gate import promote
+from components.registry.gate import promote, write_decisions
 from flows.artifacts import versions_artifact
 from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
 from flows.stage import main, stage
@@ -31,17 +28,7 @@ def register(variants: list[Variant] | None = None) -> None:
         for variant in variants or params.variants
     ]
     decisions = promote(candidates, name)
-    rows = {
-        decision.candidate.variant: {
-            "version": int(decision.candidate.version),
-            "alias": decision.alias,
-            "val_CIDEr": decision.candidate.val_cider,
-            "reason": decision.reason,
-        }
-        for decision in decisions
-    }
-    with atomic_path(REGISTRY) as path:
-        path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    rows = write_decisions(decisions, REGISTRY)
     versions_artifact(name, rows)
     for variant, row in rows.items():
         alias = f" @{row['alias']}" if row["alias"] else ""

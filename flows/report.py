@@ -3,14 +3,11 @@
 python -m flows.report
 """
 
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.tracking import tables_digest
-from components.tracking.git import git_tags
 from flows.features import open_features
 from flows.paths import FAULTS, MODELS, PREPARED, REPORT, RESULTS
 from flows.stage import main, stage
@@ -22,6 +19,7 @@ def report(variants: list[Variant] | None = None) -> None:
     from components.report.build import build_report
     from components.report.content import read_json
     from components.report.plots import write_plots
+    from components.report.provenance import provenance
     from components.report.render import write_page
 
     params, tables = Params.load(), read_tables(PREPARED)
@@ -38,18 +36,6 @@ def report(variants: list[Variant] | None = None) -> None:
     write_page(page, REPORT)
     write_plots(page, REPORT.parent / "plots")
     print(f"Look at {REPORT}")
-
-
-def provenance(data: str) -> dict[str, str]:
-    """What made the page."""
-    tags = git_tags()
-    commit = tags.get("mlflow.source.git.commit", "none")
-    return {
-        "commit": commit[:12] + (" (with uncommitted changes)" if tags.get("git.dirty") == "true" else ""),
-        "data": data,
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-    }
 
 
 if __name__ == "__main__":

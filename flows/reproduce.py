@@ -16,9 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from components.errors import UserError
 from components.registry.origin import LOCK, Origin, environment, origin_of
@@ -26,6 +23,7 @@ from components.tracking import evaluation_metrics
 from components.tracking.git import git
 
 FOLDER = Path("reproduced")
+DVC = (sys.executable, "-m", "dvc")
 DATA = "prepare"
 """The stage whose outputs come from DVC's cache: what they were made from may have changed since."""
 
@@ -98,7 +96,7 @@ def fetch_data(origin: Origin, folder: Path) -> None:
     local = Path(".dvc", "config.local")  # its remotes
     if local.exists():
         (folder / local).write_text(local.read_text(encoding="utf-8"), encoding="utf-8")
-    cache = subprocess.check_output(dvc_command("cache", "dir"), text=True).strip()
+    cache = subprocess.check_output([*DVC, "cache", "dir"], text=True).strip()
     dvc(folder, "cache", "dir", "--local", cache, quiet=True)
     for command in ("checkout", "pull"):
         try:
@@ -127,14 +125,9 @@ def targets(origin: Origin) -> dict[str, str]:
     return known
 
 
-def dvc_command(*arguments: str) -> list[str]:
-    """DVC of the same installation as this program."""
-    return [sys.executable, "-m", "dvc", *arguments]
-
-
 def dvc(folder: Path, *arguments: str, quiet: bool = False) -> None:
     """Run DVC in the worktree."""
-    run(folder, *dvc_command(*arguments), quiet=quiet)
+    run(folder, *DVC, *arguments, quiet=quiet)
 
 
 def run(folder: Path, *command: str, quiet: bool = False) -> None:
@@ -163,13 +156,9 @@ def report(origin: Origin, again: Mapping[str, float]) -> bool:
     if not different:
         print(f"{origin.uri}: all {len(names)} test metrics came out the same to the last digit.")
         return True
-    table = Table(title=f"{len(different)} of {len(names)} test metrics differ", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for heading in ("registered", "made again"):
-        table.add_column(heading, justify="right")
+    print(f"{origin.uri}: {len(different)} of {len(names)} test metrics differ:")
     for name in different:
-        table.add_row(name, *(str(metrics.get(name)) for metrics in (origin.metrics, again)))
-    Console().print(table)
+        print(f"{name} was {origin.metrics.get(name)}, is {again.get(name)}")
     here = environment()
     for name in sorted(here.keys() | origin.environment.keys()):
         if here.get(name) != origin.environment.get(name):

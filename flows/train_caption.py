@@ -9,8 +9,9 @@ versions.
 
 from typing import Literal
 
-from components.config import VARIANTS, Params
+from components.config import Params
 from components.errors import UserError
+from components.variants import VARIANTS
 from flows.evaluate import evaluate
 from flows.features import features
 from flows.prepare import prepare

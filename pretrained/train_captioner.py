@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from components.config import VARIANTS, Params
+from components.config import Params
 from components.model import CaptionModel, CaptionProcessor
 from components.model.configuration import bridge_fields
 from components.training.optimizer import make_optimizer
+from components.variants import VARIANTS
 from pretrained.compose import Composer
 from pretrained.optimizing import Checkpoint, Schedule, command_line, update
 from pretrained.world import World, arrays

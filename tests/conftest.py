@@ -1,6 +1,7 @@
 """One tiny data set, pair of towers and feature store for the whole suite: the real stages, shrunk."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny matrices; and make test ru
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from components import code  # noqa: E402
 from components.config import Params  # noqa: E402
 from components.data.scenes.build import build_scenes  # noqa: E402
 from components.data.tables import Tables  # noqa: E402
@@ -82,3 +84,13 @@ def store(
         write_shard(folder, shard, *encoder.encode(tables, shard.image_ids, 64))
     seal(folder, tables.images, encoder.encoder_id)
     return FeatureStore(folder)
+
+
+@pytest.fixture
+def changeable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a copy of the code, asked in place of the code itself what it consists of."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in code.PACKAGES:
+        shutil.copytree(code.ROOT / name, tmp_path / "copy" / name, ignore=ignored)
+    monkeypatch.setattr(code, "ROOT", tmp_path / "copy")
+    return tmp_path / "copy"

@@ -84,3 +84,27 @@ def test_objects_that_no_source_would_read_are_refused(tmp_path):
         tmp_path, {"data": {"source": "coco", "objects": {"val": "v.json"}, "folder": "/data"}}
     ).data
     assert data.files()["objects"] == {"val": "/data/v.json"}
+
+
+@pytest.mark.parametrize(
+    "name", ["team/captioner", "captioner ", " captioner", "a:b", "a@b", "it's", ".", "..", "a\tb", "a?b"]
+)
+def test_a_name_that_the_registry_does_not_take_is_refused_when_params_yaml_is_read(name, tmp_path):
+    with pytest.raises(UserError, match="register.name: .* is no name for MLflow's registry"):
+        load_with(tmp_path, {"register": {"name": name}})
+
+
+def test_the_registry_takes_every_name_that_is_not_refused(tmp_path):
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.validation import _validate_model_name
+
+    for character in map(chr, range(32, 300)):
+        name = f"a{character}b"
+        try:
+            load_with(tmp_path, {"register": {"name": name}})
+        except UserError:
+            continue
+        try:
+            _validate_model_name(name)
+        except MlflowException:
+            pytest.fail(f"MLflow refuses {name!r}")

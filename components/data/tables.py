@@ -3,6 +3,7 @@
     images/            picture files; of a clip, a folder with its frames
     images.parquet     image_id, file_name (relative to images/), split, width, height, sha256, ...
     captions.parquet   caption_id, image_id, caption; several rows an image
+    LICENCE            whose the data are and what may be done with them, if anybody said so
 
 Further columns of an image are optional. Evaluation reads two of them, which say what is true of a picture:
 
@@ -24,6 +25,7 @@ from components.data.pictures import Problem, load_rgb
 from components.errors import UserError
 from components.files import atomic_path
 
+LICENCE = "LICENCE"
 SPLITS = ("train", "val", "test")
 IMAGE_COLUMNS = ["image_id", "file_name", "split", "width", "height", "sha256"]
 CAPTION_COLUMNS = ["caption_id", "image_id", "caption"]
@@ -36,6 +38,12 @@ class Tables:
     images: pd.DataFrame
     captions: pd.DataFrame
     folder: Path
+
+    @property
+    def licence(self) -> str:
+        """Whose the data are and what may be done with them; '' if nobody said so."""
+        path = self.folder / LICENCE
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def split(self, name: str) -> "Tables":
         """The images of one split with their captions.

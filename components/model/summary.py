@@ -16,11 +16,12 @@ from torchinfo import ModelStatistics
 from torchinfo import summary as torchinfo_summary
 from transformers import CLIPVisionConfig, GPT2Config, PreTrainedConfig
 
-from components.config import VARIANTS, Params
+from components.config import Params
 from components.errors import UserError
 from components.model.captioner import CaptionModel
 from components.model.configuration import CaptionConfig, bridge_fields
 from components.model.towers import text_config_of, vision_config_of
+from components.variants import VARIANTS
 
 FULL_SIZE = {"openai/clip-vit-base-patch32": CLIPVisionConfig, "gpt2": GPT2Config}
 """Names on the hub whose configurations are the defaults of transformers: no need to ask the hub."""

@@ -17,7 +17,7 @@ from components.tracking.provenance import scores_digest, tables_digest, weights
 from components.tracking.runs import open_variant_run
 
 SAMPLES = 8
-"""Test pictures that a model card shows, and that a reloaded version must caption as it did when scored."""
+"""Test pictures that a model card shows, and that a reloaded version must caption as the model did."""
 
 
 def register_variant(variant: str, params: Params, tables: Tables, model: Path, results: Path) -> Candidate:
@@ -30,7 +30,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     from components.model import CaptionModel
     from components.training.decoding import read_choice
 
-    decoding = read_choice(model).best
+    captioner, decoding = CaptionModel.from_pretrained(model), read_choice(model).best
     metrics = read_metrics(results)
     degenerate = decoding.degenerate or metrics.get("degenerate")
     scores = pd.read_parquet(results / "per_image.parquet")
@@ -63,7 +63,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     ) as run:
         run_id = run.require_id()
         version = log_captioner(
-            CaptionModel.from_pretrained(model),
+            captioner,
             run_id,
             card=card,
             example=clips[0][len(clips[0]) // 2],
@@ -81,7 +81,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         for name, text in snapshot().items():
             run.log_text(text, name, origin_folder(params.register_.name, version))
     uri = f"models:/{params.register_.name}/{version}"
-    problem = reload_problem(uri, clips, [captions[i] for i in image_ids])
+    problem = reload_problem(uri, clips, captioner.caption(clips))
     return Candidate(variant, version, run_id, decoding.cider, facts.test_digest, scores, problem, degenerate)
 
 
@@ -91,5 +91,5 @@ def _facts(params: Params, tables: Tables) -> DataFacts:
         digest=tables_digest(tables),
         test_digest=tables_digest(tables.split("test")),
         counts=tables.images["split"].value_counts().to_dict(),
-        licence=params.data.licence,
+        licence=tables.licence,
     )

@@ -21,7 +21,8 @@ class Sample:
 class DataFacts:
     """What the card says of the data.
 
-    `digest` and `test_digest` are those of `provenance.tables_digest`; `counts` are pictures by split.
+    `digest` and `test_digest` are those of `provenance.tables_digest`; `counts` are pictures by split;
+    `licence` is '' where nobody gave one.
     """
 
     name: str
@@ -93,7 +94,7 @@ def _data(data: DataFacts) -> str:
     counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
     return (
         f"{data.name} (`{data.digest}`): pictures: {counts}. Test split: `{data.test_digest}`.\n\n"
-        f"Licence of the data: {data.licence}"
+        f"Licence of the data: {data.licence or 'none was given'}"
     )
 
 

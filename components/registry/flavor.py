@@ -6,17 +6,21 @@ pointed at `components.registry.serving`, which takes base64 images and returns 
 `mlflow.models.Model.log` calls a flavor: something with a `save_model`.
 """
 
+import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from components.code import code_of
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
     from torch.nn import Module
 
-PACKAGE = Path(__file__).parents[
-    1
-]  # components/: goes along, so that no checkout is needed to load the model
+MODULES = ("components.model", "components.registry.serving")
+"""What goes along with all that it imports, so that no checkout is needed to load the model."""
+
 NEEDED = ("cloudpickle", "mlflow", "numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -32,21 +36,25 @@ def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example
 
     Args:
         captioner: in eval mode, on the CPU, with its processor.
-        example: a base64 image, kept as the input example of the service.
+        example: a picture as base64 or a data URL, kept as the input example of the service.
         card: Markdown, kept as model_card.md.
     """
     import mlflow.pytorch
 
-    mlflow.pytorch.save_model(
-        captioner,
-        path,
-        mlflow_model=mlflow_model,
-        code_paths=[str(PACKAGE)],
-        serialization_format="pickle",
-        signature=_signature(),
-        input_example=[example],
-        pip_requirements=requirements(),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in code_of(MODULES, harmless=()).items():
+            Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, Path(folder, name))
+        mlflow.pytorch.save_model(
+            captioner,
+            path,
+            mlflow_model=mlflow_model,
+            code_paths=[str(path) for path in Path(folder).iterdir()],
+            serialization_format="pickle",
+            signature=_signature(),
+            input_example=[example],
+            pip_requirements=requirements(),
+        )
     mlflow_model.flavors["python_function"]["loader_module"] = "components.registry.serving"
     Path(path, "model_card.md").write_text(card, encoding="utf-8")
     mlflow_model.save(str(Path(path, "MLmodel")))
@@ -68,8 +76,8 @@ def _signature() -> "ModelSignature":
     ]
     return ModelSignature(
         inputs=Schema(
-            [ColSpec(AnyType())]
-        ),  # strings; but MLflow would turn null into "None" before we see it
+            [ColSpec(AnyType())]  # strings; but MLflow would turn null into "None" before we see it
+        ),
         outputs=Schema([ColSpec(DataType.string)]),
         params=ParamSchema(parameters),
     )

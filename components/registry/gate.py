@@ -1,5 +1,7 @@
 """Which version is the champion: the best candidate, if it passes the gate."""
 
+import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -8,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from components.evaluation.bootstrap import Difference, paired_bootstrap
 from components.evaluation.results import rows_of
-from components.registry.versions import CHALLENGER, CHAMPION, MODEL, version_at
+from components.files import atomic_path
+from components.registry.versions import CHALLENGER, CHAMPION, MODEL, read_artifact, version_at
 from components.tracking.faults import friendly
 from components.tracking.store import Store, connect
 
@@ -29,7 +32,7 @@ class Candidate:
         chosen.
         test_digest: hash of the test split, see `provenance.tables_digest`.
         scores: the evaluate stage's per-image table (columns image_id, system, CIDEr), read.
-        problem: of `verify.reload_problem`; None if the version gave back the captions that were scored.
+        problem: of `reload.reload_problem`; None if the version, loaded elsewhere, captions as the model.
         degenerate: of `scoring.degeneration`, on validation or test: such a version never gets an alias.
     """
 
@@ -60,7 +63,7 @@ def promote(candidates: Sequence[Candidate], name: str = MODEL) -> list[Decision
     """Point @champion at the best candidate if it passes the gate, and @challenger at the best of the others.
 
     The gate: on the same test data it is not worse than the present champion by the paired bootstrap, it
-    beats the blind baseline, and reloaded in a fresh process it captions as it was scored. Candidates whose
+    beats the blind baseline, and reloaded in a fresh process it captions as before. Candidates whose
     captions are degenerate are not considered. Aliases are set, and each reason is written to the version
     (tag `gate`) and to its run (tag `registry`).
 
@@ -121,17 +124,10 @@ def _compare(a: "pd.Series", b: "pd.Series") -> Difference:
 
 def scores_of_run(run_id: str, store: Store) -> "pd.DataFrame | None":
     """The per-image table that the evaluate stage left with a run."""
-    import tempfile
-
     import pandas as pd
-    from mlflow.exceptions import MlflowException
 
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            path = store.client.download_artifacts(run_id, SCORES, scratch)
-            return pd.read_parquet(Path(path))
-        except (MlflowException, OSError):
-            return None
+    content = read_artifact(store, run_id, SCORES)
+    return None if content is None else pd.read_parquet(io.BytesIO(content))
 
 
 def _why_champion(best: Candidate, champion: "ModelVersion | None") -> str:
@@ -165,3 +161,19 @@ def _write(store: Store, decision: Decision, name: str) -> None:
         held = version_at(store, CHALLENGER, name)
         if held is not None and str(held.version) == version:
             store.client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def write_decisions(decisions: Sequence[Decision], path: str | Path) -> dict[str, dict[str, object]]:
+    """Write registry.json, and return what is in it: variant -> version, alias, CIDEr, reason."""
+    rows = {
+        decision.candidate.variant: {
+            "version": int(decision.candidate.version),
+            "alias": decision.alias,
+            "val_CIDEr": decision.candidate.val_cider,
+            "reason": decision.reason,
+        }
+        for decision in decisions
+    }
+    with atomic_path(path) as aside:
+        aside.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return rows

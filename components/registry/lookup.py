@@ -1,20 +1,18 @@
 """Find a run by what a user calls it, with the test scores it left."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.errors import UserError
 from components.registry.gate import SCORES, scores_of_run
-from components.tracking.faults import friendly, is_permanent
+from components.registry.versions import find_version, open_store
+from components.tracking.faults import friendly
 from components.tracking.store import Store, connect
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
 
 COMPARISONS = "comparisons"
 """Folder among a run's artifacts: one JSON file for each run that it was compared with."""
@@ -47,7 +45,7 @@ def tested_run(text: str) -> TestedRun:
         UserError: there is none, it was never evaluated, or the store cannot be reached.
     """
     with friendly(f"Looking for '{text}'"):
-        store = connect()
+        store = open_store()
         run = find_run(text, store)
         datasets = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
         digests = [dataset.digest for dataset in datasets if dataset.name.endswith("-test")]
@@ -63,16 +61,12 @@ def find_run(text: str, store: Store) -> "Run":
     Raises:
         UserError: there is none.
     """
-    with _existing(text):
-        if text.startswith("models:/"):
-            return store.client.get_run(model_version(text, store).run_id)
-        if len(text) == 32 and set(text) <= set("0123456789abcdef"):
-            return store.client.get_run(text)
+    if text.startswith("models:/"):
+        return store.client.get_run(find_version(text, store).run_id)
     quoted = text.replace("'", "\\'")
-    for query in (f"tags.variant = '{quoted}'", f"attributes.run_name = '{quoted}'"):
-        found = store.client.search_runs(
-            [store.experiment_id], query, max_results=1, order_by=["attributes.start_time DESC"]
-        )
+    for name in ("attributes.run_id", "tags.variant", "attributes.run_name"):
+        newest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
+        found = store.client.search_runs([store.experiment_id], f"{name} = '{quoted}'", **newest)
         if found:
             return found[0]
     known = sorted({run.info.run_name for run in store.client.search_runs([store.experiment_id])})
@@ -101,32 +95,3 @@ def log_comparison(run_id: str, other: TestedRun, content: dict, verdict: str) -
         client = connect().client
         client.log_text(run_id, json.dumps(content, indent=2), f"{COMPARISONS}/{other.run_id}.json")
         client.set_tag(run_id, f"compared.{other.run_id[:8]}", f"with {other.name}: {verdict}")
-
-
-def model_version(uri: str, store: Store) -> "ModelVersion":
-    """The version at models:/NAME/VERSION or models:/NAME@ALIAS.
-
-    Raises:
-        UserError: none is named so, or the URI is no such thing.
-    """
-    path = uri.removeprefix("models:/")
-    (name, at, alias), (_, _, number) = path.partition("@"), path.partition("/")
-    if path == uri or not (alias or number.isdigit()):
-        raise UserError(f"'{uri}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
-    with _existing(uri):
-        if at:
-            return store.client.get_model_version_by_alias(name, alias)
-        return store.client.get_model_version(path.partition("/")[0], number)
-
-
-@contextmanager
-def _existing(text: str) -> Iterator[None]:
-    """What the store does not have becomes one message with the name that the user gave it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if is_permanent(error):
-            raise UserError(f"'{text}': no such run or model version.") from None
-        raise

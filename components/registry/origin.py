@@ -8,10 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from components.errors import UserError
-from components.registry.lookup import model_version
+from components.registry.versions import find_version, open_store, read_artifact
 from components.tracking.faults import friendly
 from components.tracking.git import code_changes
-from components.tracking.store import Store, connect
 
 LOCK, CHANGES, PARAMS, ENVIRONMENT = "dvc.lock", "changes.patch", "params.yaml", "environment.json"
 """Artifacts in the version's folder among those of its run, see `origin_folder`."""
@@ -79,11 +78,12 @@ def origin_of(uri: str) -> Origin:
             reached.
     """
     with friendly(f"Looking for '{uri}'"):
-        store = connect()
-        found = model_version(uri, store)
+        store = open_store()
+        found = find_version(uri, store)
         folder = origin_folder(found.name, found.version)
         lock, changes, params, made_by = (
-            _text(store, found.run_id, f"{folder}/{name}") for name in (LOCK, CHANGES, PARAMS, ENVIRONMENT)
+            (read_artifact(store, found.run_id, f"{folder}/{name}") or b"").decode()
+            for name in (LOCK, CHANGES, PARAMS, ENVIRONMENT)
         )
         run = store.client.get_run(found.run_id)
     variant, commit = found.tags.get("variant"), found.tags.get("git_commit")
@@ -97,16 +97,3 @@ def origin_of(uri: str) -> Origin:
     dirty = found.tags.get("git_dirty") == "true"
     changes = changes if dirty else ""  # of an earlier registration of the same version
     return Origin(uri, variant, commit, dirty, changes, params, lock, metrics, json.loads(made_by or "{}"))
-
-
-def _text(store: Store, run_id: str, path: str) -> str:
-    """A text artifact of the run; '' if there is none."""
-    import tempfile
-
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            return Path(store.client.download_artifacts(run_id, path, scratch)).read_text(encoding="utf-8")
-        except (MlflowException, FileNotFoundError):
-            return ""

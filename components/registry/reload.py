@@ -1,5 +1,8 @@
-"""Does a registered model caption like the one that was scored? Asked of a fresh process that has nothing but
-MLflow.
+"""Does a registered model caption like the one that was trained? Asked of a fresh process that has nothing
+but MLflow.
+
+Both caption the same pictures in the same way: from pixels, in float32, on the CPU. Scoring may have used
+kept features, a GPU and bfloat16: captions that differ by their rounding say nothing about a version.
 """
 
 import json
@@ -42,7 +45,7 @@ def reload_problem(model: str, clips: Sequence[Sequence["Image"]], expected: Seq
     Args:
         model: a URI, such as models:/clip-gpt2-captioner/3.
         clips: the frames of each; a picture is one frame.
-        expected: the captions that were scored, one a clip.
+        expected: what the trained model's `caption` says of them, on the CPU in float32.
     """
     with tempfile.TemporaryDirectory(prefix="reload-") as folder:
         names = [[f"{i}-{j}.png" for j in range(len(frames))] for i, frames in enumerate(clips)]
@@ -80,9 +83,8 @@ def _difference(answer: dict, expected: Sequence[str]) -> str | None:
         return f"the fresh process took the model's code from {here}, not from the model"
     for index, (got, wanted) in enumerate(zip(answer["captions"], expected, strict=True)):
         if got != wanted:
-            return (
-                f"reloaded, it captions image {index} of {len(expected)} '{got}', but '{wanted}' was scored"
-            )
+            told = f"image {index} of {len(expected)} '{got}', and before it was '{wanted}'"
+            return f"reloaded, it captions {told}"
     return None
 
 

@@ -1,8 +1,9 @@
 """The captioner as a service: base64 images in, captions out.
 
     mlflow models serve -m models:/clip-gpt2-captioner@champion --env-manager local -p 5001
-    curl localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": ["<base64>",
-    "<base64>"]}' {"predictions": ["two red apples", "a dog to the left of a car"]}
+    printf '{"inputs": ["%s"]}' "$(base64 -w0 picture.png)" > ask.json
+    curl localhost:5001/invocations -H 'Content-Type: application/json' -d @ask.json
+    {"predictions": ["two red apples"]}
 
 Loaded by MLflow from the registered model's own copy of this package. It decodes as was chosen for the model;
 `"params": {"num_beams": 1}` beside "inputs" changes that.

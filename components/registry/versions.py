@@ -4,16 +4,20 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.code import code_digest
 from components.data.display import data_uri
 from components.errors import UserError
 from components.registry import flavor
 from components.tracking.faults import friendly, is_permanent
-from components.tracking.store import EXPERIMENT, Store, connect
+from components.tracking.store import EXPERIMENT, Store, connect, project_root
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MODEL = EXPERIMENT
+ADDRESS = "models:/"
+"""Begins the address of a version."""
+
 CHAMPION, CHALLENGER = "champion", "challenger"
 LONGEST_CARD = 5000  # of a version's description in MLflow's database
 ABOUT = """Captions pictures: frozen CLIP and GPT-2, joined by a learned bridge. Each version is
@@ -87,38 +94,66 @@ def log_captioner(
     return str(version.version)
 
 
-def load_captioner(model: str = f"models:/{MODEL}@{CHAMPION}") -> "torch.nn.Module":
-    """The model at a URI (models:/NAME@ALIAS, models:/NAME/VERSION, a folder): has `caption` and `generate`.
+def load_captioner(model: str) -> "torch.nn.Module":
+    """The captioner at models:/NAME@ALIAS or models:/NAME/VERSION, or in a folder that training wrote.
+
+    Raises:
+        UserError: no such model, version, alias or folder, or the store cannot be reached.
+    """
+    if model.startswith(ADDRESS):
+        with friendly(f"Loading {model}"):
+            import mlflow.pytorch
+
+            return mlflow.pytorch.load_model(pinned(model)).eval()
+    if not Path(model, "config.json").exists():
+        raise UserError(
+            f"'{model}': neither models:/NAME@ALIAS, models:/NAME/VERSION nor the folder of a model."
+        )
+    from components.model import CaptionModel
+
+    return CaptionModel.from_pretrained(model)
+
+
+def pinned(model: str) -> str:
+    """models:/NAME@ALIAS -> models:/NAME/VERSION, so that all who load it get the same.
 
     Raises:
         UserError: no such model, version or alias, or the store cannot be reached.
     """
-    with friendly(f"Loading {model}"):
-        connect()
-        import mlflow.pytorch
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return mlflow.pytorch.load_model(model).eval()
-        except MlflowException as error:
-            if model.startswith("models:/") and is_permanent(error):
-                raise UserError(f"{model}: {_missing(model)}") from None
-            raise
+    with friendly(f"Looking for {model}"):
+        found = find_version(model, open_store())
+    return f"models:/{found.name}/{found.version}"
 
 
-def pinned(model: str) -> str:
-    """models:/NAME@ALIAS -> models:/NAME/VERSION, so that all who load it get the same; others as they are.
+def open_store() -> Store:
+    """The store, for those who look for something: where there is none, none is made.
 
     Raises:
-        UserError: no such model or alias, or the store cannot be reached.
+        UserError: there is none.
     """
-    name, _, alias = model.removeprefix("models:/").partition("@")
-    if not alias:
-        return model
-    with friendly(f"Looking for {model}"):
-        if (version := version_at(connect(), alias, name)) is None:
-            raise UserError(f"{model}: {_missing(model)}")
-    return f"models:/{name}/{version.version}"
+    database = project_root() / "mlruns" / "mlflow.db"
+    if not (database.exists() or os.environ.get("MLFLOW_TRACKING_URI")):
+        raise UserError(
+            f"{database}: no such file, so nothing is registered yet. Train and register: dvc repro. "
+            "Elsewhere than in the project's root: MLFLOW_TRACKING_URI=sqlite:////PROJECT/mlruns/mlflow.db"
+        )
+    return connect()
+
+
+def find_version(model: str, store: Store) -> "ModelVersion":
+    """The version at models:/NAME/VERSION or models:/NAME@ALIAS.
+
+    Raises:
+        UserError: there is none (says which there are), or it is no such address.
+    """
+    address = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model)
+    if not address:
+        raise UserError(f"'{model}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
+    name, alias, number = address.groups()
+    found = version_at(store, alias, name) if alias else _found(store.client.get_model_version, name, number)
+    if found is None:
+        raise UserError(f"{model}: {_missing(name, store)}")
+    return found
 
 
 def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
@@ -128,15 +163,30 @@ def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
 
 
 def version_at(store: Store, alias: str, name: str = MODEL) -> "ModelVersion | None":
-    """The version that an alias points at."""
+    """The version that an alias points at; None if there is none."""
+    return _found(store.client.get_model_version_by_alias, name, alias)
+
+
+def _found(get: Callable[..., "ModelVersion"], *names: str) -> "ModelVersion | None":
     from mlflow.exceptions import MlflowException
 
     try:
-        return store.client.get_model_version_by_alias(name, alias)
+        return get(*names)
     except MlflowException as error:
         if is_permanent(error):
             return None
         raise
+
+
+def read_artifact(store: Store, run_id: str, path: str) -> bytes | None:
+    """What lies there among the artifacts of a run; None if nothing does."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return Path(store.client.download_artifacts(run_id, path, scratch)).read_bytes()
+        except (MlflowException, OSError):
+            return None
 
 
 def shortened(card: str) -> str:
@@ -147,10 +197,8 @@ def shortened(card: str) -> str:
     return card[: LONGEST_CARD - len(end)].rpartition("\n")[0] + end
 
 
-def _missing(model: str) -> str:
-    """Why a models:/ URI leads nowhere, with what there is instead."""
-    name = model.removeprefix("models:/").partition("@")[0].partition("/")[0]
-    store = connect()
+def _missing(name: str, store: Store) -> str:
+    """Why an address leads nowhere, with what there is instead."""
     found = versions(store, name)
     if not found:
         return "no such model is registered yet. Train and register one: dvc repro"
@@ -195,13 +243,12 @@ def _without_pickle_warning() -> Iterator[None]:
 
 
 def _digest(model: "torch.nn.Module") -> str:
-    """Hash of the weights, of how captions are decoded, and of the model's code."""
+    """Hash of the weights, of how captions are decoded, and of all code that the version carries."""
     import torch
 
     digest = hashlib.sha256(model.generation_config.to_json_string().encode())
+    digest.update(code_digest(flavor.MODULES, harmless=()).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    for path in sorted(Path(flavor.PACKAGE, "model").rglob("*.py")):
-        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -5,9 +5,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-CODE = ("components", "flows", "dvc.yaml")
-"""What decides results. params.yaml and dvc.lock are kept whole with every run, so they make no tree dirty;
-nor do results, which every repro writes anew.
+from components.code import PACKAGES
+
+CODE = (*PACKAGES, "dvc.yaml")
+"""What may decide results. params.yaml and dvc.lock are kept whole with every run, so they make no tree
+dirty; nor do results, which every repro writes anew.
 """
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import yaml
 from filelock import Timeout
 
-from components.config import VARIANTS
 from components.errors import UserError
 from components.files import atomic_path
 from components.tracking import provenance
@@ -18,6 +17,7 @@ from components.tracking.journal import Journal, exclusive_journal
 from components.tracking.logger import RunLogger, _now
 from components.tracking.store import runs_folder
 from components.tracking.system import SystemMetrics
+from components.variants import VARIANTS
 
 
 @dataclass(frozen=True)

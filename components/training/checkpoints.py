@@ -12,17 +12,14 @@ from pathlib import Path
 
 from transformers.trainer_utils import get_last_checkpoint
 
-PACKAGE = Path(__file__).parents[1]
-CODE = ("model", "training")
+from components.code import code_digest
 
 
 def fingerprint(**ingredients) -> str:
-    """Hash of everything that a resume must find unchanged: `ingredients` (JSON-able) and the code of model
-    and training."""
-    digest = hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode())
-    for path in sorted(path for name in CODE for path in (PACKAGE / name).rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Hash of everything that a resume must find unchanged: `ingredients` (JSON-able), and the code that
+    trains."""
+    ingredients["code"] = code_digest(["components.training.train"])
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def claim(folder: str | Path, mark: str) -> str | None:

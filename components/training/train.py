@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from components.config import VARIANTS, Params
+from components.config import Params
 from components.data.tables import Tables
 from components.errors import UserError
 from components.features.store import Features
 from components.files import atomic_path
 from components.model import CaptionModel, CaptionProcessor, for_inference, require_compiler
+from components.model.bridge import is_learned
 from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
@@ -24,6 +25,7 @@ from components.training.schedule import eval_steps, num_train_epochs
 from components.training.trainer import CaptionTrainer
 from components.training.validation import validation_metrics
 from components.training.warm_start import Init
+from components.variants import VARIANTS
 
 
 def train_variant(
@@ -58,6 +60,7 @@ def train_variant(
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
     model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
+    require_bridge_alone(model)
     if init is not None:
         init.give(model)
     mark = fingerprint(
@@ -87,6 +90,22 @@ def train_variant(
             decide_decoding(params, folder, trainer.eval_dataset, features)
         release(checkpoints)
     return best_scores(records) | {"truncated_captions": trainer.train_dataset.truncated}
+
+
+def require_bridge_alone(model: CaptionModel) -> None:
+    """Training would go on, and be wrong, with a tower that learns or a part of the bridge that does not.
+
+    Raises:
+        RuntimeError: other parameters ask for gradients than those of the bridge.
+    """
+    parameters = dict(model.named_parameters())
+    bridge = {name for name in parameters if is_learned(name)}
+    trained = {name for name, parameter in parameters.items() if parameter.requires_grad}
+    if wrong := sorted(trained ^ bridge):
+        of_bridge, found = (sum(parameters[name].numel() for name in names) for names in (bridge, trained))
+        raise RuntimeError(
+            f"{found:,} parameters would be trained, the bridge has {of_bridge:,}: look at {wrong[0]}."
+        )
 
 
 def decide_decoding(params: Params, folder: Path, val: CaptionDataset, features: Features) -> None:

@@ -9,11 +9,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from components.config import VARIANTS
 from components.errors import UserError
 from components.model import CaptionConfig, CaptionModel
 from components.model.bridge import is_learned
 from components.model.checkpoint import load_bridge, read_checkpoint
+from components.variants import VARIANTS
 
 SAME = ("mapper", "resampler", "feature_layer", "mapper_heads", "resampler_heads", "cross_attention_heads")
 """Fields of `CaptionConfig` that say what the tensors mean; their shapes show the others."""

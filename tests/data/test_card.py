@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from components.config import Params
 from components.data.prepare.contact_sheet import contact_sheet, main, mixed
 from components.data.prepare.prepare import prepare
 from components.data.tables import SPLITS, Tables
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,29 @@ def test_card_tells_licence_counts_and_limits(prepared: Tables) -> None:
     ):
         assert words in card, words
     assert "{" not in card.replace("{np}", "").split("## Grammar")[0]
+
+
+def own_data(folder: Path, **options: str) -> Tables:
+    """Of the source `table`, prepared."""
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    rows = [{"image": f"{i}.png", "caption": f"thing number {i}"} for i in range(40)]
+    for row in rows:
+        Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / row["image"])
+    pd.DataFrame(rows).to_csv(folder / "captions.csv", index=False)
+    return prepare(folder / "prepared", source="table", annotations=str(folder / "captions.csv"), **options)
+
+
+def test_a_licence_belongs_to_the_data_that_it_is_of(prepared: Tables, tmp_path: Path) -> None:
+    assert prepared.licence == "OpenMoji drawings, CC BY-SA 4.0; names from Unicode CLDR"
+    given = own_data(tmp_path / "given", licence="CC0 1.0")
+    assert given.licence == "CC0 1.0" and "CC0 1.0" in (given.folder / "card.md").read_text()
+    none = own_data(tmp_path / "none", licence="")
+    assert none.licence == "" and "None was given" in (none.folder / "card.md").read_text()
+
+
+def test_params_yaml_gives_no_licence_to_other_data() -> None:
+    assert Params.load(ROOT / "params.yaml").data.licence == ""
 
 
 def test_sheet_shows_every_split_enlarged_by_whole_pixels(prepared: Tables) -> None:
@@ -56,5 +84,5 @@ def test_sheet_of_nothing_is_one_message(tmp_path: Path) -> None:
 def test_preparing_twice_gives_the_same_bytes(prepared: Tables, tmp_path: Path) -> None:
     """DVC compares content: anything unstable would re-run every later stage."""
     again = prepare(tmp_path / "prepared", source="scenes", num_images=300, image_size=64, seed=4)
-    for name in ("images.parquet", "captions.parquet", "card.md", "contact_sheet.png"):
+    for name in ("images.parquet", "captions.parquet", "card.md", "LICENCE", "contact_sheet.png"):
         assert (again.folder / name).read_bytes() == (prepared.folder / name).read_bytes(), name

@@ -360,7 +360,7 @@ def test_a_source_of_ones_own_is_one_file(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder / "mine")])
     (folder / "rows.txt").write_text("".join(f"{n}|{s}|a picture of {n}\n" for n, s in SPLIT_OF.items()))
     params = Params.model_validate({"data": {"source": "lines", "annotations": str(folder / "rows.txt")}})
-    options = params.data.model_dump(exclude={"folder", "licence"}) | params.data.files()
+    options = params.data.model_dump(exclude={"folder"}) | params.data.files()
     tables = prepare(folder / "prepared", **options)
     assert told(tables) == {n: (s, [f"a picture of {n}"]) for n, s in SPLIT_OF.items()}
 

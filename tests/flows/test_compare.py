@@ -85,8 +85,8 @@ def test_a_run_is_found_by_id_name_variant_and_version(runs):
         ("mlp-only", "Not comparable: mlp .seed 0. was tested on the data t1, mlp-only .seed 0. on t2"),
         ("mlp", "are the same run"),
         ("nonsense", "No run 'nonsense'. There are: .*transformer .seed 0."),
-        ("f" * 32, "no such run or model version"),
-        ("models:/captioner/99", "no such run or model version"),
+        ("f" * 32, "No run 'f{32}'. There are: "),
+        ("models:/captioner/99", "no such"),
         ("models:/captioner/latest", "write models:/NAME/VERSION"),
     ],
 )

@@ -1,22 +1,11 @@
 """dvc.yaml tells the truth: whatever code decides a stage's outputs stands among its dependencies."""
 
-import ast
-from pathlib import Path
-
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+from components.code import HARMLESS, ROOT, code_of, covered
 
-HARMLESS = {
-    "components/config.py": "types and bounds; the values that a stage reads stand among its params",
-    "components/errors.py": "the class of messages",
-    "components/files.py": "how outputs are put in place, not what is in them",
-    "components/registry": "what is registered, and found there",
-    "components/tracking": "what MLflow is told",
-}
-"""Code that every stage may import although no output depends on it, and why."""
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 HARMLESS_IN = {
     "train": {
@@ -30,50 +19,12 @@ HARMLESS_IN = {
 }
 
 
-def imported(path: Path) -> set[str]:
-    """Names of the project's modules that a file imports, inside functions too, where slow imports stand;
-    but not those for type checkers.
-    """
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name.split(".")[0] in ("components", "flows")}
-
-
-def files_of(module: str) -> set[Path]:
-    """The file of a module and the `__init__.py` of each package that it lies in; none for a mere name."""
-    parts = module.split(".")
-    paths = {ROOT.joinpath(*parts[: n + 1], "__init__.py") for n in range(len(parts))}
-    paths.add(ROOT.joinpath(*parts).with_suffix(".py"))
-    return {path for path in paths if path.exists() and path.read_text().strip()}
-
-
-def covered(path: str, prefixes) -> bool:
-    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
-
-
 def needed(stage: str) -> set[str]:
-    """Everything under components/ that the stage imports, directly or not."""
-    harmless = HARMLESS | HARMLESS_IN.get(stage, {})
-    deps = STAGES[stage]["deps"] if isinstance(STAGES[stage]["deps"], list) else []
-    waiting, seen, found = [ROOT / "flows" / f"{stage}.py"], set(), set()
-    while waiting:
-        path = waiting.pop()
-        name = path.relative_to(ROOT).as_posix()
-        if path in seen or (covered(name, harmless) and not covered(name, deps)):
-            continue
-        seen.add(path)
-        if name.startswith("components/"):
-            found.add(name)
-        waiting += [file for module in imported(path) for file in files_of(module)]
-    return found
+    """Everything under components/ that the stage imports, directly or not; a harmless dependency, too."""
+    deps = STAGES[stage]["deps"]
+    harmless = [name for name in HARMLESS | HARMLESS_IN.get(stage, {}) if not covered(name, deps)]
+    files = code_of([f"flows.{stage}"], harmless)
+    return {name for name, file in files.items() if not covered(name, ["flows"]) and file.stat().st_size}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -88,6 +39,13 @@ def test_what_is_among_the_dependencies_is_imported(stage):
     code = [dep for dep in STAGES[stage]["deps"] if dep.startswith("components")]
     found = needed(stage)
     assert code and [dep for dep in code if not any(covered(name, [dep]) for name in found)] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_in_an_output_is_not_decided_by_a_flow(stage):
+    """DVC does not look at flows: they read, call components, and say what has come of it."""
+    code = (ROOT / "flows" / f"{stage}.py").read_text()
+    assert not [word for word in ("atomic_path", "write_text", "json.dump", "platform.") if word in code]
 
 
 def test_the_pipeline_does_not_pre_train():

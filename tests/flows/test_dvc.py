@@ -80,6 +80,8 @@ def finished(tmp_path_factory) -> Path:
         ("components/evaluation/baselines.py", "import numpy", "import  numpy", EVALUATE | LAST),
         ("components/evaluation/java.py", "import subprocess", "import  subprocess", TRAIN | EVALUATE | LAST),
         ("components/training/sampler.py", "import torch", "import  torch", TRAIN),
+        ("components/variants.py", '"mlp-only": ("mlp"', '"mlp-only": ("none"', TRAIN | {"register"}),
+        ("components/code.py", "import ast", "import  ast", {"register"}),
         ("components/training/decoding.py", "import json", "import  json", TRAIN | {"register"}),
     ],
 )

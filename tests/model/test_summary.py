@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.config import VARIANTS, Params
+from components.config import Params
 from components.model import CaptionConfig, CaptionModel
 from components.model.summary import config_of, full_size, summarize
+from components.variants import VARIANTS
 from tests.model_fixtures import RECORDINGS
 
 TOWERS = "towers: {clip: openai/clip-vit-base-patch32, gpt2: gpt2}\n"

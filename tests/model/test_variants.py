@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import CLIPVisionConfig, GPT2Config, SiglipVisionConfig
 
-from components.config import VARIANTS
 from components.model.cross_attention import GatedGPT2Block
+from components.variants import VARIANTS
 from tests.model_fixtures import TEXT, VISION, captions, images, tiny_model
 
 torch.set_num_threads(1)

@@ -1,7 +1,6 @@
 """A registered model is whole by itself; the champion is chosen by rules that can be read afterwards."""
 
 import base64
-import io
 import json
 import os
 import socket
@@ -10,24 +9,37 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import pytest
 import torch
 from PIL import Image
 
+from components.code import code_of
+from components.data.display import data_uri
 from components.errors import UserError
+from components.registry import flavor
 from components.registry import reload as verify
 from components.registry.card import DataFacts, Sample, model_card
 from components.registry.gate import Candidate, promote
 from components.registry.reload import _difference, reload_problem
 from components.registry.serving import decode
-from components.registry.versions import LONGEST_CARD, load_captioner, log_captioner, shortened, version_at
+from components.registry.versions import (
+    LONGEST_CARD,
+    load_captioner,
+    log_captioner,
+    pinned,
+    shortened,
+    version_at,
+)
 from components.tracking import open_variant_run
 from components.tracking.store import connect
 from tests.tracking_fixtures import PARAMS, enter_project, per_image, pictures, tiny_captioner
 
 NAME = "clip-gpt2-captioner"
+CHAMPION = f"models:/{NAME}@champion"
 DECODING = {"num_beams": 2, "max_new_tokens": 6}
 
 
@@ -73,15 +85,20 @@ def register(model, variant: str, val_cider: float, scores: dict[str, float], te
 
 
 def test_nothing_registered_says_what_to_do(project):
-    with pytest.raises(
-        UserError, match=f"models:/{NAME}@champion: no such model is registered yet.*dvc repro"
-    ):
-        load_captioner()
+    for look in (load_captioner, pinned):
+        with pytest.raises(
+            UserError, match="mlflow.db: no such file, so nothing is registered.*dvc repro.*URI"
+        ):
+            look(CHAMPION)
+    assert not list(project.iterdir()), "who only looks leaves no store behind"
+    connect()
+    with pytest.raises(UserError, match=f"{CHAMPION}: no such model is registered yet.*dvc repro"):
+        load_captioner(CHAMPION)
 
 
 def test_the_champion_loads_with_all_that_it_needs(champion, captioner):
     images = pictures(3)
-    model = load_captioner()
+    model = load_captioner(CHAMPION)
     assert model.caption(images) == captioner.caption(images) != captioner.caption(images, num_beams=1)
     inputs = model.processor(images=images)
     assert torch.equal(model.generate(**inputs), captioner.generate(**inputs))
@@ -92,14 +109,14 @@ def test_the_champion_loads_with_all_that_it_needs(champion, captioner):
 def test_a_fresh_process_elsewhere_captions_the_same(champion, captioner):
     images = pictures(3)
     scored = captioner.caption(images)
-    assert reload_problem(f"models:/{NAME}@champion", [[image] for image in images], scored) is None
+    assert reload_problem(CHAMPION, [[image] for image in images], scored) is None
 
 
 def test_other_captions_and_code_of_this_checkout_are_reasons():
     answer = {"captions": ["a dog", "a cat"], "code": "/elsewhere/components/model/captioner.py"}
     assert _difference(answer, ["a dog", "a cat"]) is None
     assert _difference(answer, ["a dog", "a cow"]) == (
-        "reloaded, it captions image 1 of 2 'a cat', but 'a cow' was scored"
+        "reloaded, it captions image 1 of 2 'a cat', and before it was 'a cow'"
     )
     here = str(Path(verify.__file__).parents[1] / "model" / "captioner.py")
     assert "not from the model" in _difference(answer | {"code": here}, ["a dog", "a cat"])
@@ -128,6 +145,29 @@ def test_registering_again_makes_no_second_version(champion, captioner, project)
     )
     assert again == champion.version
     assert connect().client.get_model_version(NAME, again).description == "# A better card"
+
+
+@pytest.mark.parametrize(
+    ("file", "another"),
+    [
+        ("components/registry/serving.py", True),
+        ("components/data/pictures.py", True),
+        ("components/errors.py", True),
+        ("components/report/charts.py", False),
+    ],
+)
+def test_other_code_is_another_version_if_the_version_carries_it(
+    file, another, champion, captioner, changeable
+):
+    path = changeable / file
+    path.write_text(path.read_text() + "# changed\n")
+    made = log_captioner(captioner, champion.run_id, card="", example=pictures(1)[0], tags={"variant": "mlp"})
+    assert (made != champion.version) == another
+    carried = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/{made}"), "code")
+    found = {file.relative_to(carried).as_posix(): file for file in carried.rglob("*.py")}
+    expected = code_of(flavor.MODULES, harmless=())
+    assert found.keys() == expected.keys()
+    assert all(found[name].read_bytes() == expected[name].read_bytes() for name in found)
 
 
 def test_a_model_without_processor_is_refused(champion):
@@ -203,17 +243,19 @@ def test_another_decoding_is_another_version(champion, captioner):
 def test_the_card_has_scores_samples_data_and_fits_the_registry():
     cider, low = {"mean": 1.0, "low": 0.9, "high": 1.1}, {"mean": 0.1, "low": 0.0, "high": 0.2}
     systems = {"model": {"CIDEr": cider}, "blind": {"CIDEr": low}}
-    card = model_card(
-        "mlp",
+    data = DataFacts("scenes", "d1", "t1", {"train": 7000, "test": 500}, "CC BY-SA 4.0")
+    about = dict(
+        variant="mlp",
         name=NAME,
         params=PARAMS,
         metrics={"systems": systems, "monitors": {"unique": 0.9}},
         validation={"CIDEr": 1.05},
         decoding={"num_beams": 3, "length_penalty": 0.0},
-        data=DataFacts("scenes", "d1", "t1", {"train": 7000, "test": 500}, "CC BY-SA 4.0"),
+        data=data,
         samples=[Sample("image-1", "two dogs", "two brown dogs")],
         commit="abc",
     )
+    card = model_card(**about)
     assert "| **this model** | 1.000 (0.900–1.100) |" in card
     assert "| blind | 0.100 (0.000–0.200) |" in card
     assert "decoded with num_beams 3, length_penalty 0" in card
@@ -222,6 +264,9 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry():
     assert "CC BY-SA 4.0" in card
     assert "learning_rate: 0.003" in card
     assert "unique" not in card
+    assert "Licence of the data: none was given" in model_card(
+        **(about | {"data": replace(data, licence="")})
+    )
     long = shortened(card + "\nx" * 5000)
     assert len(long) <= LONGEST_CARD
     assert long.endswith("(shortened: the whole card is model_card.md among the model's files)")
@@ -276,9 +321,7 @@ def _ask(url: str, payload: object) -> tuple[int, dict]:
 
 
 def _encode(image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(image).partition(",")[2]
 
 
 def test_the_server_captions_base64_images(server, captioner):

@@ -13,7 +13,7 @@ from components.evaluation.scoring.scorers import ValidationCider
 from components.model import CaptionModel
 from components.training.checkpoints import claim, fingerprint
 from components.training.decoding import read_choice
-from components.training.train import train_variant
+from components.training.train import require_bridge_alone, train_variant
 from components.training.trainer import CaptionTrainer
 
 
@@ -51,6 +51,18 @@ def test_the_towers_come_out_bit_identical(trained, towers, params):
     before, after = fresh.state_dict(), model.state_dict()
     frozen = [name for name in after if name not in learned]
     assert len(frozen) > 50 and all(torch.equal(before[name], after[name]) for name in frozen)
+
+
+@pytest.mark.parametrize(
+    ("name", "learns"), [("text_generator.lm.transformer.ln_f.bias", True), ("mapper.", False)]
+)
+def test_a_tower_that_would_learn_or_a_bridge_that_would_not_ends_the_training(name, learns, towers):
+    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", feature_layer=-2)
+    require_bridge_alone(model)
+    changed = next(parameter for key, parameter in model.named_parameters() if key.startswith(name))
+    changed.requires_grad_(learns)
+    with pytest.raises(RuntimeError, match=f"parameters would be trained, the bridge has .*look at {name}"):
+        require_bridge_alone(model)
 
 
 def test_the_checkpoint_with_the_best_validation_captions_is_kept(trained):

@@ -10,7 +10,7 @@ from components.data.scenes.grammar import COUNT_TEMPLATES, PAIR_TEMPLATES
 from components.data.scenes.grounds import COLOURS, PATTERNS
 from components.data.scenes.minimal_pairs import CHANGES
 from components.data.scenes.openmoji import SELECTION, drawings
-from components.data.tables import SPLITS, Tables
+from components.data.tables import LICENCE, SPLITS, Tables
 from components.files import atomic_path
 
 SCENES = """\
@@ -61,21 +61,30 @@ Read by the source `{source}` from {origin}, splits as in the table above.
 Every picture was decoded completely and every row passed `components/data/prepare`; {removed} rows that
 did not are in quarantine.parquet with their reasons.
 
-## Licence and limits
+## Licence
+{licence}
+
+## Limits
 Those of the source. Write here what they are before you publish a model trained on it.
 """
 
+NO_LICENCE = "None was given (data.licence). Find out what it is before you publish a model trained on it."
 
-def write_card(tables: Tables, *, source: str, seed: int, origin: str = "", removed: int = 0) -> None:
-    """Write `card.md` into the folder of `tables`.
+
+def write_card(
+    tables: Tables, *, source: str, seed: int, origin: str = "", removed: int = 0, licence: str = ""
+) -> None:
+    """Write `card.md`, and LICENCE if there is a `licence`, into the folder of `tables`.
 
     Args:
         origin: the folder or files that `source` read
         removed: rows that were quarantined
+        licence: whose the data are and what may be done with them
     """
-    about = (
-        _scenes(seed) if source == "scenes" else OTHERS.format(source=source, origin=origin, removed=removed)
-    )
+    facts = {"source": source, "origin": origin, "removed": removed, "licence": licence or NO_LICENCE}
+    about = _scenes(seed) if source == "scenes" else OTHERS.format(**facts)
+    if licence:
+        (tables.folder / LICENCE).write_text(licence, encoding="utf-8")
     sections = [f"# Data card: {source}", _numbers(tables), *_objects(tables), about]
     with atomic_path(tables.folder / "card.md") as path:
         path.write_text("\n\n".join(sections), encoding="utf-8")

@@ -34,6 +34,7 @@ def prepare(
     test_share: float = 0.1,
     seed: int = 0,
     report: str | Path | None = None,
+    licence: str = "",
     **options: Any,
 ) -> Tables:
     """Write a checked data set to `out`: tables, pictures, quarantine, card, contact sheet. All or nothing.
@@ -44,6 +45,7 @@ def prepare(
         splits, val_share, test_share: see `assign_splits`
         report: folder of the validation report, written in both cases; default: `out` with "-report"
             added
+        licence: of the data, where the source has none of its own
         options: what the source takes (`Options`)
 
     Raises:
@@ -60,7 +62,9 @@ def prepare(
         made = assign_splits(tables.images, mode=splits, val=val_share, test=test_share, seed=seed)
         tables = Tables(tables.images.assign(split=made), tables.captions, folder)
         clean, removed = check(tables, report, on_invalid)
-        clean = _finish(clean, removed, source=source, seed=seed, origin=root.name)
+        clean = _finish(
+            clean, removed, source=source, seed=seed, origin=root.name, licence=reader.licence or licence
+        )
     return Tables(clean.images, clean.captions, out)
 
 

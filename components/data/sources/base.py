@@ -77,9 +77,10 @@ Records = list[dict[str, Any]] | dict[str, list[Any]]
 
 
 class Source(ABC):
-    """One format. `name` is what `data.source` says."""
+    """One format. `name` is what `data.source` says; `licence` that of its data, if it is always the same."""
 
     name: ClassVar[str]
+    licence: ClassVar[str] = ""
 
     def __init__(self, options: Options):
         self.options = options

