@@ -3,17 +3,16 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from components.config import VARIANTS, Params
 from components.model import CaptionConfig, CaptionModel
 from components.model.summary import config_of, full_size, summarize
 from tests.model_fixtures import RECORDINGS
-
-TOWERS = "towers: {clip: openai/clip-vit-base-patch32, gpt2: gpt2}\n"
+from tests.parameters import ROOT, TINY, merged, tiny
 
 
 def _lines(text: str) -> list[str]:
@@ -45,14 +44,14 @@ def test_counts_are_those_of_the_model_itself():
 
 
 def test_towers_of_the_hub_make_the_full_default(tmp_path):
-    hub = Params.load(Path(__file__).parents[2] / "profiles/hub.yaml")
+    hub = Params.load(ROOT / "tests/params.yaml", ROOT / "profiles/hub.yaml")
     assert config_of(hub, "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
-    params = Params(towers={name: str(pretrained / name) for name in ("clip", "gpt2")})
-    config = config_of(params, variant, towers=tmp_path)
+    towers = {name: str(pretrained / name) for name in ("clip", "gpt2")}
+    config = config_of(tiny(towers=towers), variant, towers=tmp_path)
     tree = summarize(config)
     with torch.device("meta"):
         model = CaptionModel(config)
@@ -62,8 +61,10 @@ def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
 
 
 def test_the_command_prints_both_trees(tmp_path):
-    (tmp_path / "params.yaml").write_text(TOWERS + "variants: [transformer]\n")
-    command = [sys.executable, "-m", "components.model.summary", "--params", str(tmp_path / "params.yaml")]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"variants": ["transformer"]})))
+    profile = ["--profile", "profiles/hub.yaml"]
+    command = [sys.executable, "-m", "components.model.summary", *profile, "--params"]
+    command.append(str(tmp_path / "params.yaml"))
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert len(re.findall("TransformerEncoder: 2-2", printed)) == 2
     failed = subprocess.run([*command[:-1], "missing.yaml"], capture_output=True, text=True, check=False)
