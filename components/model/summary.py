@@ -82,11 +82,10 @@ def main() -> None:
     """Print both trees."""
     parser = argparse.ArgumentParser(description="Parameter counts of the captioner.")
     parser.add_argument("--params", default="params.yaml")
-    parser.add_argument("--profile", help="a file that changes them: profiles/hub.yaml")
     parser.add_argument("--variant", choices=VARIANTS, help="default: the first of params.yaml")
     options = parser.parse_args()
     try:
-        params = Params.load(options.params, options.profile)
+        params = Params.load(options.params)
         variant = options.variant or params.variants[0]
         print(f"{options.params}, variant {variant}:\n{summarize(config_of(params, variant))}\n")
         print(f"Full-size default, variant {variant}:\n{summarize(full_size(variant))}")

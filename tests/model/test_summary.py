@@ -61,10 +61,10 @@ def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
 
 
 def test_the_command_prints_both_trees(tmp_path):
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"variants": ["transformer"]})))
-    profile = ["--profile", "profiles/hub.yaml"]
-    command = [sys.executable, "-m", "components.model.summary", *profile, "--params"]
-    command.append(str(tmp_path / "params.yaml"))
+    hub = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
+    values = merged(TINY, hub | {"variants": ["transformer"]})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "components.model.summary", "--params", str(tmp_path / "params.yaml")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert len(re.findall("TransformerEncoder: 2-2", printed)) == 2
     failed = subprocess.run([*command[:-1], "missing.yaml"], capture_output=True, text=True, check=False)
