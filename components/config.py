@@ -228,7 +228,7 @@ class Params(Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise UserError(explain(error, f"{path} with {profile}" if profile else path)) from None
+            raise UserError(explain(error, cls, f"{path} with {profile}" if profile else path)) from None
 
 
 def lay_over(values: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -252,11 +252,13 @@ def _read(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def explain(error: ValidationError, path: str | Path, *section: str) -> str:
-    """One line a fault: file, key (below `section`), value, what is allowed."""
-    faults = [fault | {"loc": (*section, *fault["loc"])} for fault in error.errors()]
-    lines = [_explain(path, fault) for fault in faults if fault["type"] != "missing"]
-    if missing := [".".join(map(str, fault["loc"])) for fault in faults if fault["type"] == "missing"]:
+def explain(
+    error: ValidationError, model: type[Section], path: str | Path = "params.yaml", section: str = ""
+) -> str:
+    """One line a fault: file, key (below `section`, which is a `model`), value, what is allowed."""
+    faults = [(".".join(filter(None, (section, *map(str, fault["loc"])))), fault) for fault in error.errors()]
+    lines = [_explain(path, key, fault, model) for key, fault in faults if fault["type"] != "missing"]
+    if missing := [key for key, fault in faults if fault["type"] == "missing"]:
         lines.append(
             f"{path}: missing: {', '.join(missing)}. Every key must be there; "
             "a profile, which has a few, is laid over params.yaml: python -m flows.profile NAME."
@@ -264,19 +266,17 @@ def explain(error: ValidationError, path: str | Path, *section: str) -> str:
     return "\n".join(lines)
 
 
-def _explain(path: str | Path, fault: dict[str, Any]) -> str:
-    key = ".".join(map(str, fault["loc"]))
+def _explain(path: str | Path, key: str, fault: dict[str, Any], model: type[Section]) -> str:
     if fault["type"] == "extra_forbidden":
-        known = _fields_at(fault["loc"][:-1])
+        known = _fields_at(model, fault["loc"][:-1])
         return f"{path}: unknown key '{key}'. Known here: {', '.join(known)}."
     if fault["type"] == "value_error":  # two keys that do not fit: the message names them
         return f"{path}: {key + ': ' if key else ''}{fault['ctx']['error']}."
     return f"{path}: '{key}' is {fault['input']!r}: {fault['msg']}."
 
 
-def _fields_at(location: tuple) -> list[str]:
-    """The known keys of the section at `location`."""
-    model: type[BaseModel] = Params
+def _fields_at(model: type[Section], location: tuple) -> list[str]:
+    """The known keys of the section at `location` of a `model`."""
     for part in location:
         model = next(f.annotation for n, f in model.model_fields.items() if part in (n, f.alias))
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -8,20 +8,10 @@ import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from ruamel.yaml.representer import RoundTripRepresenter
 
 from components.config import Params, lay_over
 from components.errors import UserError
 from components.files import atomic_path
-
-
-class Representer(RoundTripRepresenter):
-    """Writes null as null, and not as nothing."""
-
-
-Representer.add_representer(
-    type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
-)
 
 
 def profile(name: str, params: Path = Path("params.yaml")) -> None:
@@ -36,7 +26,11 @@ def profile(name: str, params: Path = Path("params.yaml")) -> None:
         raise UserError(f"{changes}: no such file. There are: {there or 'none; run from the project root'}.")
     Params.load(params, changes)
     yaml = YAML()
-    yaml.Representer, yaml.preserve_quotes, yaml.width = Representer, True, 1000
+    yaml.preserve_quotes, yaml.width = True, 1000
+    # null as null, and not as nothing
+    yaml.representer.add_representer(
+        type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     values = yaml.load(params)
     lay_over(values, yaml.load(changes))
     with atomic_path(params) as path:

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,27 +31,22 @@ def source_of(data: DataParams) -> Source:
     if data.source not in known:
         raise UserError(f"data.source is {data.source!r}. Known: {', '.join(sorted(known))}.")
     source = known[data.source]
-    given = {key: value for key, value in data.options.items() if _is_for(source, key, value)}
-    try:
-        return source(source.Options.model_validate(given), data.folder, data.seed)
-    except ValidationError as error:
-        raise UserError(explain(error, "params.yaml", "data")) from None
-
-
-def _is_for(source: type[Source], key: str, value: Any) -> bool:
-    """Whether `source` has the option; others' that stand in params.yaml whatever the source are passed over.
-
-    Raises:
-        UserError: nobody has it, or it was set although `source` does not have it.
-    """
     own = source.Options.model_fields
-    if key in own:
-        return True
-    fields = [cls.Options.model_fields.get(key) for cls in sources().values()]
-    if not any(field and (value is None or field.is_required()) for field in fields):
-        told = f"data.{key} is {value!r}: the source '{source.name}' has no such option."
-        raise UserError(f"{told} It has: {', '.join(own)}.")
-    return False
+    for key, value in data.options.items():
+        if key not in own and not _rests(key, value, known.values()):
+            told = f"data.{key} is {value!r}: the source '{data.source}' has no such option."
+            raise UserError(f"{told} It has: {', '.join(own)}.")
+    try:
+        options = source.Options(**{key: value for key, value in data.options.items() if key in own})
+    except ValidationError as error:
+        raise UserError(explain(error, source.Options, section="data")) from None
+    return source(options, data.folder, data.seed)
+
+
+def _rests(key: str, value: Any, classes: Iterable[type[Source]]) -> bool:
+    """Whether params.yaml has an option of another source only because it names every key."""
+    fields = [cls.Options.model_fields.get(key) for cls in classes]
+    return any(field and (value is None or field.is_required()) for field in fields)
 
 
 def _subclasses(cls: type) -> list[type]:
