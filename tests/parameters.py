@@ -11,6 +11,7 @@ from components.data.tables import Tables
 
 ROOT = Path(__file__).parents[1]
 TINY = yaml.safe_load((ROOT / "tests/params.yaml").read_text())
+HUB = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
 
 
 def merged(values: dict, changes: dict) -> dict:

@@ -9,7 +9,7 @@ from components.config import Params
 from components.data.sources import source_of, sources
 from components.errors import UserError
 from flows.profile import profile
-from tests.parameters import ROOT, TINY, merged
+from tests.parameters import HUB, ROOT, TINY, merged
 
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
@@ -59,10 +59,9 @@ def test_a_profile_changes_what_it_names_and_nothing_else(project):
     (project / "params.yaml").write_text(before)
     profile("hub")
     after = (project / "params.yaml").read_text()
-    hub = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
-    assert yaml.safe_load(after) == merged(yaml.safe_load(before), hub)
+    assert yaml.safe_load(after) == merged(yaml.safe_load(before), HUB)
     same = [a == b for a, b in zip(before.splitlines(), after.splitlines(), strict=True)]
-    assert same.count(False) <= len(keys(hub)) and '  licence: "mine"  # and a comment' in after
+    assert same.count(False) <= len(keys(HUB)) and '  licence: "mine"  # and a comment' in after
     assert Params.load().towers.clip == "openai/clip-vit-base-patch32"
     profile("hub")
     assert (project / "params.yaml").read_text() == after

@@ -5,11 +5,10 @@ import torch
 from PIL import Image
 from transformers import BertConfig
 
-from components.config import Params
 from components.errors import UserError
 from components.model import CaptionConfig, CaptionModel, CaptionProcessor, bridge_fields
 from tests.model_fixtures import captions, images, tiny_config, tiny_model, write_towers
-from tests.parameters import ROOT
+from tests.parameters import HUB, TINY, merged
 
 torch.set_num_threads(1)
 
@@ -140,8 +139,8 @@ def test_processing(towers):
 
 def test_params_become_fields():
     """Every key of the block `model` has a field; the fields' defaults are the profile of the full size."""
-    params = Params.load(ROOT / "tests/params.yaml", ROOT / "profiles/hub.yaml")
-    fields = bridge_fields(params.model.model_dump() | {"feature_layer": -1}, "transformer", True)
+    section = merged(merged(TINY, HUB)["model"], {"feature_layer": -1})
+    fields = bridge_fields(section, "transformer", True)
     config, default = tiny_config(**fields), CaptionConfig()
     for name, value in fields.items():
         assert getattr(config, name) == value

@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
-from components.config import VARIANTS, Params
+from components.config import VARIANTS
 from components.model import CaptionConfig, CaptionModel
 from components.model.summary import config_of, full_size, summarize
 from tests.model_fixtures import RECORDINGS
-from tests.parameters import ROOT, TINY, merged, tiny
+from tests.parameters import HUB, TINY, merged, tiny
 
 
 def _lines(text: str) -> list[str]:
@@ -44,8 +44,8 @@ def test_counts_are_those_of_the_model_itself():
 
 
 def test_towers_of_the_hub_make_the_full_default(tmp_path):
-    hub = Params.load(ROOT / "tests/params.yaml", ROOT / "profiles/hub.yaml")
-    assert config_of(hub, "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
+    hub = merged(HUB, {"model": {"feature_layer": -1}})
+    assert config_of(tiny(**hub), "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -61,8 +61,7 @@ def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
 
 
 def test_the_command_prints_both_trees(tmp_path):
-    hub = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
-    values = merged(TINY, hub | {"variants": ["transformer"]})
+    values = merged(TINY, HUB | {"variants": ["transformer"]})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     command = [sys.executable, "-m", "components.model.summary", "--params", str(tmp_path / "params.yaml")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
