@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from components.config import Params, lay_over
+from components.config import DataParams, Params, lay_over
 from components.data.prepare import prepare as stage
 from components.data.tables import Tables
 
@@ -27,5 +27,6 @@ def tiny(**changes) -> Params:
 
 
 def prepare(out: Path, **data) -> Tables:
-    """What the stage makes of the suite's parameters with these of `data`; its report lies beside `out`."""
-    return stage.prepare(tiny(data=data).data, out, report=out.with_name(f"{out.name}-report"))
+    """What the stage makes of the suite's `data` with these changes; its report lies beside `out`."""
+    params = DataParams.model_validate(merged(TINY["data"], data))
+    return stage.prepare(params, out, report=out.with_name(f"{out.name}-report"))
