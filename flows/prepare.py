@@ -12,9 +12,7 @@ from flows.stage import main, stage
 @stage
 def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
-    params = Params.load().data
-    options = params.model_dump(exclude={"folder"}) | params.files()
-    prepare_data(out=PREPARED, report=FAULTS.parent, **options)
+    prepare_data(Params.load().data, out=PREPARED, report=FAULTS.parent)
 
 
 if __name__ == "__main__":

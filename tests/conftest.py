@@ -15,29 +15,8 @@ from components.config import Params  # noqa: E402
 from components.data.scenes.build import build_scenes  # noqa: E402
 from components.data.tables import Tables  # noqa: E402
 from components.features.store import FeatureStore, plan_shards, seal, write_shard  # noqa: E402
+from tests.parameters import tiny  # noqa: E402
 from tests.towers_fixtures import tiny_towers  # noqa: E402
-
-TINY = {
-    "data": {"num_images": 400, "image_size": 32},
-    "model": {
-        "feature_layer": -2,
-        "mapper": {"mlp_dim": 32, "depth": 1, "heads": 2, "dim_feedforward": 32},
-        "resampler": {"depth": 1, "heads": 2, "dim_head": 16, "num_latents": 4, "num_time_embeds": 2},
-        "cross_attention": {"heads": 2, "dim_head": 16},
-    },
-    "train": {
-        "epochs": 4,
-        "batch_size": 32,
-        "optim": "muon",
-        "learning_rate": 3e-3,
-        "gate_learning_rate": 3e-2,
-        "validations": 4,
-        "validation_images": 16,
-        "decoding": {"num_beams": 2, "length_penalty": 1.0, "max_new_tokens": 16},
-    },
-    "evaluate": {"bootstrap_samples": 200},
-}
-"""params.yaml of the suite; its towers, `pretrained/...`, are the fixture `pretrained`."""
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +29,7 @@ def pretrained() -> Path:
 def params(pretrained: Path) -> Params:
     """The suite's parameters."""
     towers = {name: str(pretrained / name) for name in ("clip", "gpt2")}
-    return Params.model_validate(TINY | {"towers": towers})
+    return tiny(towers=towers)
 
 
 @pytest.fixture(scope="session")

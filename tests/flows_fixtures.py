@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+import tests.parameters
+from tests.parameters import merged
 from tests.towers_fixtures import tiny_towers
 
 ROOT = Path(__file__).parents[1]
@@ -23,28 +25,25 @@ COPIED = (
     ".gitignore",
 )
 
-TINY = {
-    "variants": ["mlp"],
-    "data": {"num_images": 300, "image_size": 32},
-    "model": {
-        "mapper": {"mlp_dim": 32, "depth": 1, "heads": 2, "dim_feedforward": 32},
-        "resampler": {"depth": 1, "heads": 2, "dim_head": 16, "num_latents": 4, "num_time_embeds": 2},
-        "cross_attention": {"heads": 2, "dim_head": 16},
+TINY = merged(
+    tests.parameters.TINY,
+    {
+        "variants": ["mlp"],
+        "data": {"num_images": 300},
+        "train": {
+            "epochs": 1,
+            "validations": 1,
+            "decoding": {"num_beams": 1, "length_penalty": None, "max_new_tokens": 8},
+        },
+        "evaluate": {"bootstrap_samples": 100},
     },
-    "train": {
-        "epochs": 1,
-        "batch_size": 32,
-        "validations": 1,
-        "validation_images": 16,
-        "decoding": {"num_beams": 1, "max_new_tokens": 8},
-    },
-    "evaluate": {"bootstrap_samples": 100},
-}
+)
+"""The suite's parameters, once through."""
 
 
-def copy_project(folder: Path, params: dict = TINY) -> Path:
-    """Code and pipeline of the project in `folder`, with tiny towers, installed for programs that run there
-    (`run`)."""
+def copy_project(folder: Path, changes: dict | None = None) -> Path:
+    """Code and pipeline of the project in `folder`, with tiny towers and `changes` of the tiny parameters,
+    installed for programs that run there (`run`)."""
     folder.mkdir(parents=True)
     for name in COPIED:
         source, target = ROOT / name, folder / name
@@ -53,21 +52,12 @@ def copy_project(folder: Path, params: dict = TINY) -> Path:
         else:
             shutil.copy(source, target)
     shutil.copytree(tiny_towers(), folder / "pretrained")
-    # params.yaml keeps all its keys, as `params:` of dvc.yaml wants them.
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(yaml.safe_dump(merged(values, params), sort_keys=False))
+    (folder / "pretrained/captioner").mkdir()  # dvc.yaml names it
+    (folder / "params.yaml").write_text(yaml.safe_dump(merged(TINY, changes or {}), sort_keys=False))
     (folder / "mlruns").mkdir()
     (folder / "mlflow.db").symlink_to("mlruns/mlflow.db")
     install(folder)
     return folder
-
-
-def merged(values: dict, changes: dict) -> dict:
-    """`values` with the leaves of `changes`."""
-    return values | {
-        key: merged(values[key], change) if isinstance(change, dict) else change
-        for key, change in changes.items()
-    }
 
 
 def install(folder: Path) -> None:

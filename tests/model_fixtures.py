@@ -29,15 +29,15 @@ VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "n
 VISION |= {"image_size": 16, "patch_size": 8}  # 4 patches and the class token
 TEXT = {"n_embd": 32, "n_layer": 4, "n_head": 2, "n_positions": 32, "vocab_size": 50}
 TEXT |= {"bos_token_id": 49, "eos_token_id": 49}
-BRIDGE = {"mapper_dim": 24, "mapper_depth": 2, "mapper_heads": 2, "mapper_feed_forward": 48}
+BRIDGE = {"mapper_mlp_dim": 24, "mapper_depth": 2, "mapper_heads": 2, "mapper_dim_feedforward": 48}
 BRIDGE |= {
     "resampler_depth": 2,
     "resampler_heads": 2,
-    "resampler_head_dim": 8,
-    "num_latents": 4,
-    "num_time_embeds": 5,
+    "resampler_dim_head": 8,
+    "resampler_num_latents": 4,
+    "resampler_num_time_embeds": 5,
 }
-BRIDGE |= {"cross_attention_heads": 3, "cross_attention_head_dim": 8}
+BRIDGE |= {"cross_attention_heads": 3, "cross_attention_dim_head": 8}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""params.yaml and what is wrong with it."""
+"""params.yaml, the profiles, and what is wrong with them."""
 
 from pathlib import Path
 
@@ -6,9 +6,12 @@ import pytest
 import yaml
 
 from components.config import Params
+from components.data.sources import source_of, sources
 from components.errors import UserError
+from flows.profile import profile
+from tests.parameters import HUB, ROOT, TINY, merged
 
-ROOT = Path(__file__).parents[1]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
 def keys(values: dict, prefix: str = "") -> set[str]:
@@ -20,21 +23,68 @@ def keys(values: dict, prefix: str = "") -> set[str]:
 
 
 def load_with(tmp_path: Path, change: dict) -> Params:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(values | change))
+    path.write_text(yaml.safe_dump(merged(TINY, change)))
     return Params.load(path)
 
 
-def test_params_yaml_names_every_key_so_that_dvc_sees_it():
-    written = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert keys(written) == keys(Params().model_dump(by_alias=True))
+def test_the_projects_params_yaml_loads():
+    """Whatever a user has made of it; the only test that looks at it."""
+    assert source_of(Params.load(ROOT / "params.yaml").data)
 
 
-def test_the_full_size_names_every_key_too():
-    written = yaml.safe_load((ROOT / "profiles/hub.yaml").read_text())
-    assert keys(written) == keys(Params().model_dump(by_alias=True))
-    assert Params.load(ROOT / "profiles/hub.yaml").towers.clip == "openai/clip-vit-base-patch32"
+@pytest.mark.parametrize("changes", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_loads_and_has_no_key_of_its_own(changes):
+    assert Params.load(ROOT / "params.yaml", changes)
+    assert keys(yaml.safe_load(changes.read_text())) < keys(TINY)
+
+
+def test_params_yaml_names_every_option_of_every_source_so_that_dvc_sees_it():
+    options = {key for source in sources().values() for key in source.Options.model_fields}
+    for file in ("params.yaml", "tests/params.yaml"):
+        assert options <= set(yaml.safe_load((ROOT / file).read_text())["data"])
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder with the suite's params.yaml, and the profiles."""
+    (tmp_path / "params.yaml").write_text((ROOT / "tests/params.yaml").read_text())
+    (tmp_path / "profiles").symlink_to(ROOT / "profiles")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_profile_changes_what_it_names_and_nothing_else(project):
+    before = (project / "params.yaml").read_text().replace('licence: ""', 'licence: "mine"  # and a comment')
+    (project / "params.yaml").write_text(before)
+    profile("hub")
+    after = (project / "params.yaml").read_text()
+    assert yaml.safe_load(after) == merged(yaml.safe_load(before), HUB)
+    same = [a == b for a, b in zip(before.splitlines(), after.splitlines(), strict=True)]
+    assert same.count(False) <= len(keys(HUB)) and '  licence: "mine"  # and a comment' in after
+    assert Params.load().towers.clip == "openai/clip-vit-base-patch32"
+    profile("hub")
+    assert (project / "params.yaml").read_text() == after
+
+
+def test_a_profile_that_is_none_changes_nothing(project):
+    with pytest.raises(UserError, match="profiles/huge.yaml: no such file. There are: hub"):
+        profile("huge")
+    (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"train": {"fsdp": True}})))
+    before = (project / "params.yaml").read_text()
+    (project / "profiles").unlink()
+    (project / "profiles").mkdir()
+    (project / "profiles/one.yaml").write_text("train: {optim: muon}")
+    with pytest.raises(UserError, match="optim is muon, which needs whole matrices"):
+        profile("one")
+    assert (project / "params.yaml").read_text() == before
+
+
+def test_a_profile_that_is_taken_for_params_yaml_is_told_what_to_do():
+    with pytest.raises(
+        UserError, match="missing: seed, variants, .* over params.yaml: python -m flows.profile"
+    ):
+        Params.load(ROOT / "profiles/hub.yaml")
 
 
 def test_a_misspelt_key_is_named_with_its_neighbours(tmp_path):
@@ -61,9 +111,11 @@ def test_an_unknown_variant_is_refused(tmp_path):
 def test_clashing_options_are_named_together(tmp_path):
     with pytest.raises(UserError, match="batch_size 32 is no multiple of num_processes 3"):
         load_with(tmp_path, {"train": {"batch_size": 32, "num_processes": 3}})
+    with pytest.raises(UserError, match="data.num_frames is 8, model.resampler.num_time_embeds only 2"):
+        load_with(tmp_path, {"data": {"source": "video"}})
 
 
-@pytest.mark.parametrize("text", ["{", "- a list"])
+@pytest.mark.parametrize("text", ["{", "- a list", ""])
 def test_a_file_that_is_no_mapping_is_one_message(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match=r"params.yaml: "):
@@ -73,17 +125,6 @@ def test_a_file_that_is_no_mapping_is_one_message(tmp_path, text):
 def test_a_missing_file_says_where_to_run(tmp_path):
     with pytest.raises(UserError, match="Run from the project root"):
         Params.load(tmp_path / "params.yaml")
-
-
-def test_objects_that_no_source_would_read_are_refused(tmp_path):
-    with pytest.raises(
-        UserError, match="objects are read by the sources coco and karpathy, source is scenes"
-    ):
-        load_with(tmp_path, {"data": {"objects": "instances.json"}})
-    data = load_with(
-        tmp_path, {"data": {"source": "coco", "objects": {"val": "v.json"}, "folder": "/data"}}
-    ).data
-    assert data.files()["objects"] == {"val": "/data/v.json"}
 
 
 @pytest.mark.parametrize(

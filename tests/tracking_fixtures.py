@@ -25,15 +25,15 @@ def tiny_captioner(seed: int = 0, resampler: bool = True) -> CaptionModel:
     config = CaptionConfig(
         vision_config=_vision(),
         text_config=_text(tokenizer),
-        mapper_dim=16,
+        mapper_mlp_dim=16,
         resampler=resampler,
         resampler_depth=1,
         resampler_heads=2,
-        resampler_head_dim=8,
-        num_latents=4,
-        num_time_embeds=4,
+        resampler_dim_head=8,
+        resampler_num_latents=4,
+        resampler_num_time_embeds=4,
         cross_attention_heads=2,
-        cross_attention_head_dim=8,
+        cross_attention_dim_head=8,
     )
     model = CaptionModel(config).eval()
     with torch.no_grad():

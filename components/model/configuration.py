@@ -27,13 +27,13 @@ class CaptionConfig(PreTrainedConfig):
             penultimate.
         dropout: in the bridge.
         tower_dropout: in the frozen towers while training; 0 keeps them in eval mode.
-        mapper_dim: hidden width of the MLP mapper.
-        mapper_depth, mapper_heads, mapper_feed_forward: layers, heads and feed-forward width of the
+        mapper_mlp_dim: hidden width of the MLP mapper.
+        mapper_depth, mapper_heads, mapper_dim_feedforward: layers, heads and feed-forward width of the
             Transformer mapper.
-        resampler_depth, resampler_heads, resampler_head_dim, resampler_ff_mult: of the perceiver-resampler.
-        num_latents: visual tokens that the resampler makes of a clip.
-        num_time_embeds: frames that a clip may have.
-        cross_attention_heads, cross_attention_head_dim, cross_attention_ff_mult: of the gated blocks.
+        resampler_depth, resampler_heads, resampler_dim_head, resampler_ff_mult: of the perceiver-resampler.
+        resampler_num_latents: visual tokens that the resampler makes of a clip.
+        resampler_num_time_embeds: frames that a clip may have.
+        cross_attention_heads, cross_attention_dim_head, cross_attention_ff_mult: of the gated blocks.
         cross_attention_every: a gated block stands before every k-th block of the decoder.
         activation: of the bridge's feed-forward layers, a name that `transformers` knows.
         towers: where the frozen towers came from and the SHA-256 of their tensors:
@@ -55,18 +55,18 @@ class CaptionConfig(PreTrainedConfig):
     feature_layer: int = -1
     dropout: float | int = 0.0
     tower_dropout: float | int = 0.0
-    mapper_dim: int = 512
+    mapper_mlp_dim: int = 512
     mapper_depth: int = 8
     mapper_heads: int = 8
-    mapper_feed_forward: int = 2048
+    mapper_dim_feedforward: int = 2048
     resampler_depth: int = 4
     resampler_heads: int = 6
-    resampler_head_dim: int = 64
+    resampler_dim_head: int = 64
     resampler_ff_mult: int = 1
-    num_latents: int = 64
-    num_time_embeds: int = 500
+    resampler_num_latents: int = 64
+    resampler_num_time_embeds: int = 500
     cross_attention_heads: int = 6
-    cross_attention_head_dim: int = 64
+    cross_attention_dim_head: int = 64
     cross_attention_ff_mult: int = 1
     cross_attention_every: int = 1
     activation: str = "gelu"
@@ -134,10 +134,10 @@ class CaptionConfig(PreTrainedConfig):
 
 MAPPERS = ("mlp", "transformer", "none")
 POSITIVE = (
-    "prefix_length", "mapper_dim", "mapper_depth", "mapper_heads", "mapper_feed_forward",
-    "resampler_depth", "resampler_heads", "resampler_head_dim", "resampler_ff_mult", 
-    "num_latents", "num_time_embeds",
-    "cross_attention_heads", "cross_attention_head_dim", "cross_attention_ff_mult", "cross_attention_every",
+    "prefix_length", "mapper_mlp_dim", "mapper_depth", "mapper_heads", "mapper_dim_feedforward",
+    "resampler_depth", "resampler_heads", "resampler_dim_head", "resampler_ff_mult", 
+    "resampler_num_latents", "resampler_num_time_embeds",
+    "cross_attention_heads", "cross_attention_dim_head", "cross_attention_ff_mult", "cross_attention_every",
 )  # fmt: skip
 BRIDGE_FIELDS = POSITIVE + ("mapper", "resampler", "feature_layer", "dropout", "tower_dropout", "activation")
 """The fields that a user chooses; the towers bring the rest."""
@@ -146,17 +146,21 @@ BRIDGE_FIELDS = POSITIVE + ("mapper", "resampler", "feature_layer", "dropout", "
 def bridge_fields(
     section: Mapping[str, Any], mapper: Literal["mlp", "transformer", "none"], resampler: bool
 ) -> dict[str, Any]:
-    """The block `model` of params.yaml, and a variant, as fields of `CaptionConfig`.
+    """The block `model` of params.yaml, and a variant, as fields of `CaptionConfig`: `mapper: {depth: 2}` is
+    `mapper_depth=2`.
 
     Args:
-        section: nested as in params.yaml: `mapper`, `resampler`, `cross_attention` and plain keys.
+        section: nested as in params.yaml.
         mapper: of the variant.
         resampler: of the variant.
     """
-    flat = {key: value for key, value in section.items() if not isinstance(value, Mapping)}
-    for block, names in _SECTIONS.items():
-        flat |= {names.get(key, key): value for key, value in section.get(block, {}).items()}
-    return check_bridge_fields(flat | {"mapper": mapper, "resampler": resampler})
+    fields: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            fields |= {f"{name}_{key}": one for key, one in value.items()}
+        else:
+            fields[name] = value
+    return check_bridge_fields(fields | {"mapper": mapper, "resampler": resampler})
 
 
 def check_bridge_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -168,28 +172,6 @@ def check_bridge_fields(fields: dict[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(fields) - set(BRIDGE_FIELDS)):
         raise UserError(f"unknown model field '{unknown[0]}'. Known: {', '.join(sorted(BRIDGE_FIELDS))}.")
     return fields
-
-
-_SECTIONS = {
-    "mapper": {
-        "mlp_dim": "mapper_dim",
-        "depth": "mapper_depth",
-        "heads": "mapper_heads",
-        "dim_feedforward": "mapper_feed_forward",
-    },
-    "resampler": {
-        "depth": "resampler_depth",
-        "heads": "resampler_heads",
-        "dim_head": "resampler_head_dim",
-        "ff_mult": "resampler_ff_mult",
-    },
-    "cross_attention": {
-        "heads": "cross_attention_heads",
-        "dim_head": "cross_attention_head_dim",
-        "ff_mult": "cross_attention_ff_mult",
-        "every": "cross_attention_every",
-    },
-}
 
 
 def _refuse_unknown_type(name: str, config: dict | PreTrainedConfig | None) -> None:

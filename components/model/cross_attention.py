@@ -30,13 +30,13 @@ KeyValues = tuple[Tensor, Tensor]
 class CrossAttention(nn.Module):
     """Text attends to visual tokens."""
 
-    def __init__(self, width: int, visual_width: int, heads: int, head_dim: int) -> None:
+    def __init__(self, width: int, visual_width: int, heads: int, dim_head: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.to_q = nn.Linear(width, heads * head_dim, bias=False)
-        self.to_kv = nn.Linear(visual_width, 2 * heads * head_dim, bias=False)
-        self.to_out = nn.Linear(heads * head_dim, width, bias=False)
+        self.to_q = nn.Linear(width, heads * dim_head, bias=False)
+        self.to_kv = nn.Linear(visual_width, 2 * heads * dim_head, bias=False)
+        self.to_out = nn.Linear(heads * dim_head, width, bias=False)
 
     def key_values(self, visual_tokens: Tensor) -> KeyValues:
         """[B x M x Dv] -> keys and values [B x h x M x d]."""
@@ -73,7 +73,7 @@ class GatedCrossAttention(nn.Module):
             width,
             config.vision_config.hidden_size,
             config.cross_attention_heads,
-            config.cross_attention_head_dim,
+            config.cross_attention_dim_head,
         )
         self.attention_gate = nn.Parameter(torch.zeros(1))
         self.feed_forward = FeedForward(width, config.cross_attention_ff_mult, config.activation)

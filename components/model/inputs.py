@@ -41,9 +41,9 @@ def check_images(
                 f"{config.vision_config.hidden_size}. Compute them with its own encode_images."
             )
     frames = images.shape[1]
-    if config.resampler and frames > config.num_time_embeds:
+    if config.resampler and frames > (known := config.resampler_num_time_embeds):
         raise UserError(
-            f"the clips have {frames} frames; the model has {config.num_time_embeds} time embeddings. "
+            f"the clips have {frames} frames; the model has {known} time embeddings. "
             "Give fewer frames or raise num_time_embeds."
         )
     return pixel_values, vision_features, _frame_mask(frame_mask, images)

@@ -37,9 +37,9 @@ class Mapper(nn.Module):
         self.constants = None
         if self.kind == "mlp":
             self.network = nn.Sequential(
-                nn.Linear(vision, config.mapper_dim),
+                nn.Linear(vision, config.mapper_mlp_dim),
                 nn.Tanh(),
-                nn.Linear(config.mapper_dim, text * config.prefix_length),
+                nn.Linear(config.mapper_mlp_dim, text * config.prefix_length),
             )
         elif self.kind == "transformer":
             self.network = _encoder(config)
@@ -79,7 +79,7 @@ def _encoder(config: CaptionConfig) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(
         d_model=config.text_config.hidden_size,
         nhead=config.mapper_heads,
-        dim_feedforward=config.mapper_feed_forward,
+        dim_feedforward=config.mapper_dim_feedforward,
         dropout=config.dropout,
         batch_first=True,
     )

@@ -19,14 +19,14 @@ from components.model.configuration import CaptionConfig
 class PerceiverAttention(nn.Module):
     """Latents attend to [features; latents] (Alayrac et al. 2022, figure 5)."""
 
-    def __init__(self, width: int, heads: int, head_dim: int) -> None:
+    def __init__(self, width: int, heads: int, dim_head: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm_media = nn.LayerNorm(width)
         self.norm_latents = nn.LayerNorm(width)
-        self.to_q = nn.Linear(width, heads * head_dim, bias=False)
-        self.to_kv = nn.Linear(width, 2 * heads * head_dim, bias=False)
-        self.to_out = nn.Linear(heads * head_dim, width, bias=False)
+        self.to_q = nn.Linear(width, heads * dim_head, bias=False)
+        self.to_kv = nn.Linear(width, 2 * heads * dim_head, bias=False)
+        self.to_out = nn.Linear(heads * dim_head, width, bias=False)
 
     def forward(
         self, media: Tensor, latents: Tensor, mask: Tensor | None = None, output_weights: bool = False
@@ -63,12 +63,12 @@ class PerceiverResampler(nn.Module):
         super().__init__()
         width = config.vision_config.hidden_size
         self.dropout = config.dropout
-        self.latents = nn.Parameter(torch.randn(config.num_latents, width))
-        self.time_embeds = nn.Parameter(torch.randn(config.num_time_embeds, 1, width))
+        self.latents = nn.Parameter(torch.randn(config.resampler_num_latents, width))
+        self.time_embeds = nn.Parameter(torch.randn(config.resampler_num_time_embeds, 1, width))
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 (
-                    PerceiverAttention(width, config.resampler_heads, config.resampler_head_dim),
+                    PerceiverAttention(width, config.resampler_heads, config.resampler_dim_head),
                     FeedForward(width, config.resampler_ff_mult, config.activation),
                 )
             )

@@ -9,8 +9,8 @@ from PIL import Image
 
 from components.config import Params
 from components.data.prepare.contact_sheet import contact_sheet, main, mixed
-from components.data.prepare.prepare import prepare
 from components.data.tables import SPLITS, Tables
+from tests.parameters import prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     folder = tmp_path_factory.mktemp("data") / "prepared"
-    return prepare(folder, source="scenes", num_images=300, image_size=64, seed=4)
+    return prepare(folder, num_images=300, image_size=64, seed=4)
 
 
 def test_card_tells_licence_counts_and_limits(prepared: Tables) -> None:
@@ -83,6 +83,6 @@ def test_sheet_of_nothing_is_one_message(tmp_path: Path) -> None:
 
 def test_preparing_twice_gives_the_same_bytes(prepared: Tables, tmp_path: Path) -> None:
     """DVC compares content: anything unstable would re-run every later stage."""
-    again = prepare(tmp_path / "prepared", source="scenes", num_images=300, image_size=64, seed=4)
+    again = prepare(tmp_path / "prepared", num_images=300, image_size=64, seed=4)
     for name in ("images.parquet", "captions.parquet", "card.md", "LICENCE", "contact_sheet.png"):
         assert (again.folder / name).read_bytes() == (prepared.folder / name).read_bytes(), name

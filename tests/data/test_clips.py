@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.config import Params
 from components.data.tables import Tables, write_tables
 from components.errors import UserError
 from components.evaluation.variant import evaluate_variant
@@ -15,6 +14,7 @@ from components.features.store import FeatureStore, Shard, plan_shards, seal, wr
 from components.features.views import augment
 from components.model import CaptionModel
 from components.training.train import train_variant
+from tests.parameters import tiny
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,7 @@ def test_features_without_a_store_are_the_same(clips, clip_store, encoder):
 def test_training_and_evaluation_on_clips_with_and_without_a_store(
     clips, clip_store, encoder, params, towers, tmp_path
 ):
-    values = params.model_dump(by_alias=True)
-    short = Params.model_validate(values | {"train": values["train"] | {"epochs": 2, "validations": 2}})
+    short = tiny(train={"epochs": 2, "validations": 2})
     scores = {}
     for name, features in (("kept", clip_store), ("live", LiveFeatures(clips, encoder))):
         trained = train_variant(short, "mlp", clips, features, towers, tmp_path / name / "models" / "mlp")
@@ -113,8 +112,7 @@ def test_a_view_is_a_function_of_picture_and_number(tables):
 
 
 def test_training_draws_all_views(clips, encoder, params, towers, tmp_path):
-    values = params.model_dump(by_alias=True)
-    short = values | {"features": {"views": 2}, "train": values["train"] | {"epochs": 1, "validations": 1}}
+    short = tiny(features={"views": 2}, train={"epochs": 1, "validations": 1})
     drawn = set()
 
     class Watched(LiveFeatures):
@@ -123,7 +121,7 @@ def test_training_draws_all_views(clips, encoder, params, towers, tmp_path):
             return super().batch(image_ids, views)
 
     features = Watched(clips, encoder, views=2)
-    train_variant(Params.model_validate(short), "mlp", clips, features, towers, tmp_path / "models" / "mlp")
+    train_variant(short, "mlp", clips, features, towers, tmp_path / "models" / "mlp")
     assert drawn == {0, 1}
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.data.prepare.prepare import prepare
 from components.data.scenes.build import plan, split_combinations
 from components.data.scenes.facts import MINIMAL_PAIRS, from_json, objects_of, to_json
 from components.data.scenes.grammar import PLACES, Counts, Pair, every_caption, references
@@ -17,6 +16,7 @@ from components.data.scenes.openmoji import drawings
 from components.data.synonyms import SYNONYMS, forms, with_synonyms
 from components.data.tables import read_tables
 from components.evaluation.scoring.metrics import FACTS, SCENE_KINDS
+from tests.parameters import prepare
 
 NAMED = {drawing.name: drawing for drawing in drawings()}
 SCENES = [scene for _, scene, _ in plan(900, seed=5)]

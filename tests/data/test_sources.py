@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from components.data.prepare.prepare import prepare
 from components.data.prepare.splits import assign_splits
-from components.data.sources import Options, source_named, sources
+from components.data.sources import source_of, sources
 from components.data.tables import Tables, read_tables
 from components.errors import UserError
+from tests.parameters import prepare, tiny
 
 SPLIT_OF = {"a.png": "train", "b.png": "val", "c.png": "test"}
 
@@ -244,9 +244,51 @@ def test_unknown_sources_and_missing_files_are_named(tmp_path: Path) -> None:
         prepare(tmp_path / "out", source="coco")
     with pytest.raises(UserError, match="nowhere.json: no such file"):
         prepare(tmp_path / "out", source="coco", annotations="nowhere.json")
-    with pytest.raises(UserError, match="unknown key colour"):
-        prepare(tmp_path / "out", colour="red")
     assert set(sources()) == {"coco", "karpathy", "scenes", "table", "video"}
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            {"colour": "red"},
+            "data.colour is 'red': the source 'scenes' has no such option. It has: num_images, ",
+        ),
+        ({"images": "images"}, "data.images is 'images': the source 'scenes' has no such option"),
+        (
+            {"source": "table", "objects": "i.json"},
+            "data.objects is 'i.json': the source 'table' has no such",
+        ),
+        (
+            {"num_images": 12},
+            "params.yaml: 'data.num_images' is 12: Input should be greater than or equal to 300",
+        ),
+        (
+            {"source": "video", "num_frames": None},
+            "params.yaml: 'data.num_frames' is None: Input should be a val",
+        ),
+    ],
+)
+def test_options_that_a_source_does_not_have_are_named_with_it(data: dict, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        source_of(tiny(data=data).data)
+
+
+def test_an_option_that_every_params_yaml_has_is_passed_over_by_other_sources() -> None:
+    source = source_of(tiny(data={"source": "coco", "num_images": 12, "folder": "here", "seed": 3}).data)
+    assert source.options.model_dump() == {"annotations": None, "images": None, "objects": None}
+    assert (source.folder, source.seed) == (Path("here"), 3)
+
+
+def test_paths_are_below_the_folder_or_absolute(folder: Path) -> None:
+    pairs = [coco(name, number) for number, name in enumerate(SPLIT_OF)]
+    content = {"images": [i for i, _ in pairs], "annotations": [a for _, several in pairs for a in several]}
+    (folder / "captions.json").write_text(json.dumps(content))
+    below = {"folder": str(folder), "annotations": ["captions.json"], "images": "images"}
+    assert told(prepare(folder / "prepared", source="coco", **below)) == EXPECTED
+    absolute = below | {"folder": "elsewhere", "annotations": str(folder / "captions.json")}
+    with pytest.raises(UserError, match="data.images: elsewhere/images: no such folder"):
+        prepare(folder / "prepared", source="coco", **absolute)
 
 
 def images(count: int) -> pd.DataFrame:
@@ -257,33 +299,30 @@ def images(count: int) -> pd.DataFrame:
 
 
 def test_hashed_splits_are_stable_when_data_is_added() -> None:
-    options = {"mode": "auto", "val": 0.1, "test": 0.2, "seed": 3}
-    few, many = assign_splits(images(1000), **options), assign_splits(images(5000), **options)
+    options = tiny(data={"val_share": 0.1, "test_share": 0.2, "seed": 3}).data
+    few, many = assign_splits(images(1000), options), assign_splits(images(5000), options)
     assert few.tolist() == many[:1000].tolist()
     shares = many.value_counts(normalize=True)
     assert shares["test"] == pytest.approx(0.2, abs=0.02) and shares["val"] == pytest.approx(0.1, abs=0.02)
-    assert assign_splits(images(1000), **options | {"seed": 4}).tolist() != few.tolist()
+    assert assign_splits(images(1000), options.model_copy(update={"seed": 4})).tolist() != few.tolist()
 
 
 def test_hashed_splits_keep_groups_and_twins_together() -> None:
     frame = images(600).assign(group=[f"scene {n // 6}" for n in range(600)])
     frame.loc[599, "sha256"] = frame.loc[0, "sha256"]  # the same picture, filed under another group
-    made = assign_splits(frame, mode="hash", val=0.2, test=0.2, seed=0)
+    options = tiny(data={"splits": "hash", "val_share": 0.2, "test_share": 0.2}).data
+    made = assign_splits(frame, options)
     assert (made[:594].groupby(frame["group"]).nunique() == 1).all()
     assert made[599] == made[0]
 
 
 def test_given_splits_are_taken_and_bad_shares_refused() -> None:
     frame = images(3).assign(split=["train", None, "test"])
-    assert assign_splits(frame, mode="auto", val=0.1, test=0.1, seed=0).isna().tolist() == [
-        False,
-        True,
-        False,
-    ]
-    with pytest.raises(UserError, match="leave nothing"):
-        assign_splits(frame, mode="hash", val=0.5, test=0.5, seed=0)
-    with pytest.raises(UserError, match="data.splits is 'random'"):
-        assign_splits(frame, mode="random", val=0.1, test=0.1, seed=0)
+    assert assign_splits(frame, tiny().data).isna().tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="less than 0.5"):
+        tiny(data={"val_share": 0.5, "test_share": 0.5})
+    with pytest.raises(ValueError, match="'auto', 'given' or 'hash'"):
+        tiny(data={"splits": "random"})
 
 
 def write_clip(file: Path, count: int) -> None:
@@ -333,7 +372,7 @@ def test_clips_that_are_none_are_faults(tmp_path: Path) -> None:
 
 
 def test_a_source_is_told_its_options(tmp_path: Path) -> None:
-    source = source_named("scenes", Options(num_images=300, image_size=32, seed=5))
+    source = source_of(tiny(data={"num_images": 300, "seed": 5}).data)
     raw = source.read(tmp_path)
     assert len(raw.images) == 300 and len(raw.captions) == 1500
     assert raw.root == tmp_path / "images"
@@ -341,7 +380,6 @@ def test_a_source_is_told_its_options(tmp_path: Path) -> None:
 
 def test_a_source_of_ones_own_is_one_file(folder: Path, monkeypatch) -> None:
     """The file of the docstring in sources/base.py, read with a params.yaml that names it."""
-    from components.config import Params
     from components.data import sources as package
 
     (folder / "mine").mkdir()
@@ -349,19 +387,23 @@ def test_a_source_of_ones_own_is_one_file(folder: Path, monkeypatch) -> None:
         "from components.data.sources.base import Source\n"
         "class Lines(Source):\n"
         "    name = 'lines'\n"
+        "    class Options(Source.Options):\n"
+        "        separator: str = '|'\n"
         "    def read(self, workdir):\n"
         "        (file,) = self.annotation_files()\n"
-        "        rows = [line.split('|') for line in file.read_text().splitlines()]\n"
+        "        rows = [line.split(self.options.separator) for line in file.read_text().splitlines()]\n"
         "        place = file.parent / 'images'\n"
         "        images = [{'image_id': n, 'file': n, 'split': s, 'beside': place, 'row': n}\n"
         "                  for n, s, _ in rows]\n"
         "        return self.tables(images, [{'image_id': n, 'caption': c, 'row': n} for n, _, c in rows])\n"
     )
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder / "mine")])
-    (folder / "rows.txt").write_text("".join(f"{n}|{s}|a picture of {n}\n" for n, s in SPLIT_OF.items()))
-    params = Params.model_validate({"data": {"source": "lines", "annotations": str(folder / "rows.txt")}})
-    options = params.data.model_dump(exclude={"folder"}) | params.data.files()
-    tables = prepare(folder / "prepared", **options)
+    options = {"source": "lines", "annotations": str(folder / "rows.txt")}
+    for separator in ("|", ";"):
+        lines = [f"{n}{separator}{s}{separator}a picture of {n}\n" for n, s in SPLIT_OF.items()]
+        (folder / "rows.txt").write_text("".join(lines))
+        tables = prepare(folder / "prepared", **options)
+        options["separator"] = ";"
     assert told(tables) == {n: (s, [f"a picture of {n}"]) for n, s in SPLIT_OF.items()}
 
 

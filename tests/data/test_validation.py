@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from components.data.pictures import Problem, load_rgb
-from components.data.prepare.prepare import prepare
-from components.data.prepare.rules import RULES, normal_form
+from components.data.prepare.rules import RULES, mojibake, normal_form
 from components.data.prepare.validate import validate
 from components.data.tables import Tables, read_tables
 from components.errors import UserError
+from tests.parameters import prepare
 
 CLEAN = 40
 
@@ -327,6 +327,22 @@ def test_a_damaged_picture_is_named_when_it_is_opened(tmp_path: Path) -> None:
 def test_no_picture_is_decoded_beyond_the_limit() -> None:
     with pytest.raises(Problem, match="image-too-large: 9000 x 9000"):
         load_rgb(io.BytesIO(png_bomb(9_000)))
+
+
+def test_mojibake_is_told_from_capitals_with_accents() -> None:
+    russian, japanese = (text.encode().decode("latin-1") for text in ("кот на столе", "日本の猫"))
+    broken = [russian, japanese, "Ã\xa0 la carte", "a 10Â°C day", "\u00f0\u0178\u02dc\u20ac"]
+    assert [text for text in broken if not mojibake(text)] == []
+    whole = [
+        "AMANHÃ\u2026",
+        "L\u2019\u00c2\u2026",
+        "ROMÂ\u2019",
+        "São Paulo à 10 °C",
+        "кот",
+        "日本の猫",
+        "\u201cNÃO\u201d",
+    ]
+    assert [text for text in whole if mojibake(text)] == []
 
 
 def test_normal_form_is_what_a_reader_takes_for_the_same() -> None:

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from components.config import Params
-from components.data.prepare.prepare import prepare
 from components.evaluation import variant
 from components.evaluation.scoring.decode import Decoded
 from components.features.encoder import ClipEncoder
 from components.features.live import LiveFeatures
 from components.model import CaptionModel, CaptionProcessor
 from tests.model_fixtures import BRIDGE, tiny_tokenizer, write_towers
+from tests.parameters import prepare, tiny
 
 
 def read_aloud(model, processor, image_ids, inputs, **options) -> Decoded:
@@ -23,8 +22,8 @@ def read_aloud(model, processor, image_ids, inputs, **options) -> Decoded:
 def evaluation(tmp_path_factory):
     """Of random towers, with captions that are all true."""
     folder = tmp_path_factory.mktemp("variant")
-    params = Params.model_validate({"evaluate": {"bootstrap_samples": 100}})
-    tables = prepare(folder / "prepared", source="scenes", num_images=300, image_size=32, seed=0)
+    params = tiny(evaluate={"bootstrap_samples": 100}, model={"feature_layer": -1})
+    tables = prepare(folder / "prepared", num_images=300)
     clip, gpt2 = write_towers(folder / "towers")
     tiny_tokenizer().save_pretrained(clip)
     model = CaptionModel.from_towers(clip, gpt2, **BRIDGE)

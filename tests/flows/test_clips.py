@@ -14,7 +14,7 @@ from components.data.display import mosaic
 from components.data.pictures import Problem
 from flows.caption import pictures
 from flows.caption_batches import open_frames
-from tests.conftest import TINY
+from tests.parameters import TINY, merged
 from tests.tracking_fixtures import enter_project
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220), "white": (240, 240, 240)}
@@ -86,14 +86,13 @@ def project(tmp_path, monkeypatch, pretrained):
         rows.append({"video": f"{number}.mp4", "captions": json.dumps(texts)})
     pd.DataFrame(rows).to_csv("raw/clips.csv", index=False)
     data = {"source": "video", "annotations": "clips.csv", "images": "clips", "num_frames": 3}
-    resampler = TINY["model"]["resampler"] | {"num_time_embeds": 3}
-    params = TINY | {
+    changes = {
         "data": data | {"val_share": 0.2, "test_share": 0.2},
-        "model": TINY["model"] | {"resampler": resampler},
-        "train": TINY["train"] | {"epochs": 2, "validations": 1},
+        "model": {"resampler": {"num_time_embeds": 3}},
+        "train": {"epochs": 2, "validations": 1},
         "variants": ["mlp"],
     }
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, changes)))
 
 
 def test_clips_go_through_every_stage(project):

@@ -13,9 +13,9 @@ import urllib.request
 
 import pytest
 
-from tests.flows_fixtures import TINY, copy_project, environment, merged, run
+from tests.flows_fixtures import copy_project, environment, run
 
-PARAMS = merged(TINY, {"train": {"epochs": 18, "validations": 9}})
+PARAMS = {"train": {"epochs": 18, "validations": 9}}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+
+from tests.parameters import TINY
 
 ROOT = Path(__file__).parents[2]
 EVALUATE = {"evaluate@mlp", "evaluate@transformer"}
@@ -30,16 +31,18 @@ def dvc(folder: Path, *arguments: str) -> str:
 def finished(tmp_path_factory) -> Path:
     """A project in which nothing is to be done."""
     project = tmp_path_factory.mktemp("dvc") / "project"
-    for name in ("components", "flows", "raw"):
+    for name in ("components", "flows"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, project)
+    for name in ("dvc.yaml", "tests/params.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, project)  # tests/params.yaml becomes the project's
     for folder in (
+        "raw",  # not the user's own: it may be large
         "data/prepared",
         "data/towers/clip",
         "data/towers/gpt2",
         "pretrained/clip",
         "pretrained/gpt2",
+        "pretrained/captioner",
         "data/features",
         "models",
         "results",
@@ -47,7 +50,7 @@ def finished(tmp_path_factory) -> Path:
     ):
         (project / folder).mkdir(parents=True)
         (project / folder / "made").write_text(folder)
-    for variant in yaml.safe_load((ROOT / "params.yaml").read_text())["variants"]:
+    for variant in TINY["variants"]:
         for file in (
             f"models/{variant}",
             f"results/{variant}/per_image.parquet",
@@ -70,7 +73,7 @@ def finished(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("file", "old", "new", "stages"),
     [
-        ("params.yaml", "num_beams: null", "num_beams: 3", TRAIN | LAST),
+        ("params.yaml", "num_beams: 2", "num_beams: 3", TRAIN | LAST),
         ("params.yaml", "init: null", "init: models/other", TRAIN | LAST),
         ("params.yaml", "max_tokens: 64", "max_tokens: 32", TRAIN | LAST),
         ("params.yaml", "workers: 1", "workers: 2", LAST),

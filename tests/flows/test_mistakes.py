@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from tests.conftest import TINY
+from tests.parameters import TINY, merged
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,8 +74,8 @@ def test_a_corrupt_picture(project, tables, pretrained):
 
 
 def test_ctrl_c_leaves_nothing_half_written(project):
-    endless = {"data": {"num_images": 10_000_000, "image_size": 32}}
-    (project / "params.yaml").write_text(yaml.safe_dump(TINY | endless))
+    endless = {"data": {"num_images": 10_000_000}}
+    (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, endless)))
     process = start(project, "flows.prepare")
     deadline = time.monotonic() + 90
     while not list(project.glob("data/.prepared.*/**/*.png")):

@@ -22,7 +22,7 @@ from flows.parallel import Runner, map_task
 from flows.prefect_tasks import make_runner
 from flows.stage import piece_task
 from flows.stage import stage as as_stage
-from tests.conftest import TINY
+from tests.parameters import TINY, merged
 
 SHARD = 120  # rows: the 400 pictures become four shards
 CLUSTERS = ("ray", "dask")
@@ -51,7 +51,7 @@ def compute(project, monkeypatch):
     monkeypatch.setattr(stage.plan_shards, "__defaults__", (SHARD, 1))
 
     def run(**settings) -> dict[str, bytes]:
-        Path("params.yaml").write_text(yaml.safe_dump(TINY | {"features": settings}))
+        Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, {"features": settings})))
         state = stage.features.flow(return_state=True)
         assert state.is_completed(), state.message
         return {path.name: path.read_bytes() for path in Path("data/features").iterdir()}

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.flows_fixtures import copy_project, run
+from tests.parameters import TINY, merged
 
 OTHER = {"mlp": "transformer", "transformer": "mlp"}
 TRAIN = """
@@ -80,6 +81,6 @@ def test_a_failed_variant_fails_it_and_the_next_call_goes_on(project):
 
 
 def test_wrong_parameters_are_told_in_a_line(project):
-    (project / "params.yaml").write_text("variants: [mpl]")
+    (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"variants": ["mpl"]})))
     done = run(project, "python", "-m", "flows.repro")
     assert done.returncode == 1 and done.stderr.startswith("flows.repro: params.yaml: 'variants.0' is 'mpl'")

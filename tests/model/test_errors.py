@@ -5,11 +5,11 @@ import torch
 from PIL import Image
 from transformers import BertConfig
 
-from components.config import Params
 from components.errors import UserError
 from components.model import CaptionConfig, CaptionModel, CaptionProcessor, bridge_fields
 from components.model.attention_maps import attention_maps
 from tests.model_fixtures import captions, images, tiny_config, tiny_model, write_towers
+from tests.parameters import HUB, TINY, merged
 
 torch.set_num_threads(1)
 
@@ -33,7 +33,7 @@ def towers(tmp_path_factory):
         ({"mapper": "transformer", "mapper_heads": 5}, "mapper_heads is 5, which does not divide"),
         ({"feature_layer": -9}, "feature_layer is -9. This tower has layers -1 to -4"),
         ({"feature_layer": 0}, "feature_layer is 0"),
-        ({"num_latents": 0}, "num_latents is 0. It must be at least 1"),
+        ({"resampler_num_latents": 0}, "resampler_num_latents is 0. It must be at least 1"),
         ({"activation": "mish2"}, "activation is 'mish2'"),
         ({"dropout": 1.5}, "dropout is 1.5"),
         ({"vision_config": {"model_type": "clipp"}}, "vision_config: unknown backbone 'clipp'"),
@@ -139,8 +139,9 @@ def test_processing(towers):
 
 
 def test_params_become_fields():
-    """Every key of the block `model` has a field; the defaults of both are those of the full size."""
-    fields = bridge_fields(Params().model.model_dump(), "transformer", True)
+    """Every key of the block `model` has a field; the fields' defaults are the profile of the full size."""
+    section = merged(merged(TINY, HUB)["model"], {"feature_layer": -1})
+    fields = bridge_fields(section, "transformer", True)
     config, default = tiny_config(**fields), CaptionConfig()
     for name, value in fields.items():
         assert getattr(config, name) == value

@@ -3,18 +3,16 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from components.config import Params
 from components.model import CaptionConfig, CaptionModel
 from components.model.summary import config_of, full_size, summarize
 from components.variants import VARIANTS
 from tests.model_fixtures import RECORDINGS
-
-TOWERS = "towers: {clip: openai/clip-vit-base-patch32, gpt2: gpt2}\n"
+from tests.parameters import HUB, TINY, merged, tiny
 
 
 def _lines(text: str) -> list[str]:
@@ -46,14 +44,14 @@ def test_counts_are_those_of_the_model_itself():
 
 
 def test_towers_of_the_hub_make_the_full_default(tmp_path):
-    hub = Params.load(Path(__file__).parents[2] / "profiles/hub.yaml")
-    assert config_of(hub, "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
+    hub = merged(HUB, {"model": {"feature_layer": -1}})
+    assert config_of(tiny(**hub), "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
-    params = Params(towers={name: str(pretrained / name) for name in ("clip", "gpt2")})
-    config = config_of(params, variant, towers=tmp_path)
+    towers = {name: str(pretrained / name) for name in ("clip", "gpt2")}
+    config = config_of(tiny(towers=towers), variant, towers=tmp_path)
     tree = summarize(config)
     with torch.device("meta"):
         model = CaptionModel(config)
@@ -63,7 +61,8 @@ def test_every_variant_of_the_embedded_run(variant, tmp_path, pretrained):
 
 
 def test_the_command_prints_both_trees(tmp_path):
-    (tmp_path / "params.yaml").write_text(TOWERS + "variants: [transformer]\n")
+    values = merged(TINY, HUB | {"variants": ["transformer"]})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     command = [sys.executable, "-m", "components.model.summary", "--params", str(tmp_path / "params.yaml")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert len(re.findall("TransformerEncoder: 2-2", printed)) == 2

@@ -22,14 +22,12 @@ from transformers import (
     SiglipModel,
 )
 
-from components.config import Params
 from components.errors import UserError
 from components.features.encoder import ClipEncoder, load_clip, text_embeds
 from components.model import CaptionModel
 from components.towers.build import build_towers
 from tests.flows_fixtures import environment
-
-ROOT = Path(__file__).parents[2]
+from tests.parameters import ROOT, tiny
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def build(folders, tables, tmp_path):
 
     def run(**towers) -> Path:
         named = {name: str(folders / name) for name in ("clip", "gpt2")}
-        build_towers(Params(towers=named | towers), tables, tmp_path / "towers")
+        build_towers(tiny(towers=named | towers), tables, tmp_path / "towers")
         return tmp_path / "towers"
 
     return run

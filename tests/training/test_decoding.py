@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from components.config import Params
 from components.data.display import data_uri
 from components.errors import UserError
 from components.evaluation.scoring.decode import decode
@@ -21,6 +20,7 @@ from components.training.decoding import (
     read_choice,
     write_choice,
 )
+from tests.parameters import tiny
 
 
 @pytest.fixture(scope="module")
@@ -209,4 +209,4 @@ def test_every_way_to_a_caption_decodes_alike(model, few, store, tmp_path, monke
 
 def test_options_that_say_nothing_together_are_refused():
     with pytest.raises(ValueError, match="num_beams 1 has no use for length_penalty 0.5"):
-        Params.model_validate({"train": {"decoding": {"num_beams": 1, "length_penalty": 0.5}}})
+        tiny(train={"decoding": {"num_beams": 1, "length_penalty": 0.5}})

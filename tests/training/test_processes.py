@@ -14,13 +14,12 @@ import yaml
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from components.config import Params
 from components.data.tables import read_tables
 from components.errors import UserError
 from components.features.store import FeatureStore
 from components.training.processes import is_first, launch
 from components.training.train import train_variant
-from tests.conftest import TINY
+from tests.parameters import TINY, tiny
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "validations": 2, "validation_images": 17}
@@ -50,7 +49,7 @@ class FirstStep(TrainerCallback):
 
 def fit(train: dict, data: Path, towers: Path, store: Path, out: Path, mistake: int | None = None) -> None:
     """What each process does; only the second makes the mistake."""
-    params = Params.model_validate(TINY | {"train": TINY["train"] | SHORT | train})
+    params = tiny(train=SHORT | train)
     callbacks = [FirstStep(out.parent.parent / "begin")] if is_first() else []
     if mistake and not is_first():
         callbacks.append(Mistake(mistake))

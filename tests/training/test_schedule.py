@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from components.config import TrainParams
 from components.training.arguments import training_arguments
 from components.training.schedule import STEPS, eval_steps, num_train_epochs
+from tests.parameters import tiny
 
 
 @pytest.mark.parametrize(
@@ -18,16 +18,16 @@ from components.training.schedule import STEPS, eval_steps, num_train_epochs
     ],
 )
 def test_null_makes_about_as_many_steps_of_any_data(examples, epochs, every):
-    settings = TrainParams(epochs=None, validations=None)
+    settings = tiny(train={"epochs": None, "validations": None}).train
     assert num_train_epochs(settings, examples) == pytest.approx(epochs)
     assert eval_steps(settings, examples) == every
 
 
 def test_a_number_stays_what_it_is():
-    settings = TrainParams(epochs=2, validations=5)
+    settings = tiny(train={"epochs": 2, "validations": 5}).train
     assert num_train_epochs(settings, 740) == 2
     assert eval_steps(settings, 740) == 9
-    assert eval_steps(TrainParams(epochs=0.01, validations=5), 740) == 1
+    assert eval_steps(settings.model_copy(update={"epochs": 0.01}), 740) == 1
 
 
 def test_null_means_bfloat16_on_a_gpu_that_multiplies_it(tmp_path, monkeypatch):

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from components.config import Params
 from components.errors import UserError
 from components.model import CaptionModel
 from components.model.configuration import bridge_fields
 from components.training.train import train_variant
 from components.training.warm_start import Init
+from tests.parameters import tiny
 
 
 def fresh(params, towers, seed=0, variant=("mlp", True), **fields) -> CaptionModel:
@@ -109,7 +109,7 @@ def test_other_towers_are_refused(params, towers, other, tmp_path):
         ({"variant": ("transformer", True)}, "its mapper is 'mlp', here 'transformer'"),
         ({"variant": ("mlp", False)}, "its resampler is True, here False"),
         ({"feature_layer": -1}, "its feature_layer is -2, here -1"),
-        ({"num_latents": 5}, r"resampler.latents' is \[4, 32\], expected \[5, 32\]"),
+        ({"resampler_num_latents": 5}, r"resampler.latents' is \[4, 32\], expected \[5, 32\]"),
     ],
 )
 def test_another_bridge_is_refused(change, told, params, towers, other):
@@ -147,4 +147,4 @@ def test_an_alias_is_pinned_to_its_version(params, towers, other, monkeypatch):
 
 
 def test_params_know_it():
-    assert Params.model_validate({"train": {"init": "models:/a@champion"}}).train.init == "models:/a@champion"
+    assert tiny(train={"init": "models:/a@champion"}).train.init == "models:/a@champion"

@@ -3,49 +3,20 @@
 All processor cores work; nothing is believed that was not decoded.
 """
 
-import hashlib
-import io
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 from rich.progress import track
 
-from components.data.pictures import Problem, load_rgb
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a file turned out to be."""
-
-    width: int
-    height: int
-    sha256: str
-    num_frames: int = 1
-
+from components.data.pictures import Problem
+from components.data.sources import Found
 
 Ingest = Callable[[Path, Path], Found]
 """(file of the source, file or folder to be written) -> what it is; raises Problem."""
-
-
-def ingest_picture(file: Path, target: Path) -> Found:
-    """Decode the picture `file` completely and copy its bytes, unchanged, to `target`.
-
-    Raises:
-        Problem: it is damaged, or of a size or mode that nobody meant.
-    """
-    data = file.read_bytes()
-    if not data:
-        raise Problem("image-unreadable", "an empty file")
-    width, height = load_rgb(io.BytesIO(data)).size
-    if file != target:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    return Found(width, height, hashlib.sha256(data).hexdigest())
 
 
 def inside(root: Path, name: str) -> Path:
@@ -75,9 +46,7 @@ def _spellings(name: str) -> Iterator[str]:
         yield unicodedata.normalize(form, name.replace("\\", "/"))
 
 
-def ingest_all(
-    names: Sequence[str | None], root: Path, target: Path, ingest: Ingest = ingest_picture
-) -> pd.DataFrame:
+def ingest_all(names: Sequence[str | None], root: Path, target: Path, ingest: Ingest) -> pd.DataFrame:
     """Ingest every file of `names` from `root` into `target`, a file named twice only once.
 
     Returns:

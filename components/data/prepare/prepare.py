@@ -3,12 +3,12 @@
 source -> files decoded and copied -> splits -> schemas -> fail or quarantine -> tables, card, contact sheet
 """
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from components.config import DataParams
 from components.data.prepare.card import write_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
 from components.data.prepare.ingest import ingest_all
@@ -16,55 +16,33 @@ from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import describe, validate
-from components.data.sources import Options, Source, source_named
+from components.data.sources import Source, source_of
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
 from components.errors import UserError
 from components.files import atomic_path
 
-ON_INVALID = ("fail", "quarantine")
 
-
-def prepare(
-    out: str | Path,
-    *,
-    source: str = "scenes",
-    on_invalid: str = "fail",
-    splits: str = "auto",
-    val_share: float = 0.1,
-    test_share: float = 0.1,
-    seed: int = 0,
-    report: str | Path | None = None,
-    licence: str = "",
-    **options: Any,
-) -> Tables:
+def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
     """Write a checked data set to `out`: tables, pictures, quarantine, card, contact sheet. All or nothing.
 
     Args:
-        on_invalid: `fail` stops at any fault; `quarantine` moves faulty rows to quarantine.parquet and
-            goes on
-        splits, val_share, test_share: see `assign_splits`
-        report: folder of the validation report, written in both cases; default: `out` with "-report"
-            added
-        licence: of the data, where the source has none of its own
-        options: what the source takes (`Options`)
+        data: with on_invalid `fail`, any fault ends it; `quarantine` moves faulty rows to quarantine.parquet
+            and goes on; `licence` is of a source that has none of its own
+        report: folder of the validation report, written in both cases
 
     Raises:
         UserError: unknown source or option, or faults that may not or cannot be quarantined; names the
         first of them.
     """
-    if on_invalid not in ON_INVALID:
-        raise UserError(f"data.on_invalid is {on_invalid!r}. Known: {', '.join(ON_INVALID)}.")
-    out = Path(out)
-    report = Path(report) if report else out.with_name(f"{out.name}-report")
-    reader = source_named(source, _options(options | {"seed": seed}))
+    out, source = Path(out), source_of(data)
     with atomic_path(out) as folder:
-        tables, root = collect(reader, folder)
-        made = assign_splits(tables.images, mode=splits, val=val_share, test=test_share, seed=seed)
-        tables = Tables(tables.images.assign(split=made), tables.captions, folder)
-        clean, removed = check(tables, report, on_invalid)
-        clean = _finish(
-            clean, removed, source=source, seed=seed, origin=root.name, licence=reader.licence or licence
+        tables, root = collect(source, folder)
+        tables = Tables(
+            tables.images.assign(split=assign_splits(tables.images, data)), tables.captions, folder
         )
+        clean, removed = check(tables, Path(report), data.on_invalid)
+        licence = source.licence or data.licence
+        clean = _finish(clean, removed, source=data.source, seed=data.seed, origin=root.name, licence=licence)
     return Tables(clean.images, clean.captions, out)
 
 
@@ -123,11 +101,3 @@ def _delete_strangers(folder: Path, names: set[str]) -> None:
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in names and path.parent.relative_to(folder).as_posix() not in names:
             path.unlink()
-
-
-def _options(values: dict[str, Any]) -> Options:
-    known = [field.name for field in fields(Options)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise UserError(f"data: unknown key {', '.join(unknown)}. Known to sources: {', '.join(known)}.")
-    return Options(**values)

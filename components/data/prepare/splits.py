@@ -4,33 +4,20 @@ import hashlib
 
 import pandas as pd
 
+from components.config import DataParams
 from components.data.tables import SPLITS
-from components.errors import UserError
-
-MODES = ("auto", "given", "hash")
 
 
-def assign_splits(images: pd.DataFrame, *, mode: str, val: float, test: float, seed: int) -> pd.Series:
-    """The split of every image.
+def assign_splits(images: pd.DataFrame, data: DataParams) -> pd.Series:
+    """The split of every image, of the columns image_id, sha256, split and perhaps group.
 
-    `given` takes the source's, `hash` makes them, `auto` makes them only if the source has none at all. A
-    group (the column `group`; else the picture's content) goes to one split, decided by its hash with
-    `seed` alone: adding images moves no other image. Pictures of equal content go with the first of them.
-
-    Args:
-        images: image_id, sha256, split, perhaps group
-        val, test: shares of the groups
-
-    Raises:
-        UserError: unknown mode, or shares that leave nothing to train on.
+    Where `data.splits` is `given`, the source's; `hash` makes them; `auto`, if the source has none at all.
+    A group (the column `group`; else the picture's content) goes to one split, decided by its hash with the
+    seed alone: adding images moves no other image. Pictures of equal content go with the first of them.
     """
-    if mode not in MODES:
-        raise UserError(f"data.splits is {mode!r}. Known: {', '.join(MODES)}.")
-    if val + test >= 1:
-        raise UserError(f"data.val_share {val} and data.test_share {test} leave nothing to train on.")
-    if mode == "given" or (mode == "auto" and images["split"].notna().any()):
+    if data.splits == "given" or (data.splits == "auto" and images["split"].notna().any()):
         return images["split"]
-    return _groups(images).map(lambda group: _split(group, val, test, seed)).astype("str")
+    return _groups(images).map(lambda group: _split(group, data)).astype("str")
 
 
 def _groups(images: pd.DataFrame) -> pd.Series:
@@ -41,9 +28,11 @@ def _groups(images: pd.DataFrame) -> pd.Series:
     return group.groupby(content).transform("first")
 
 
-def _split(group: str, val: float, test: float, seed: int) -> str:
+def _split(group: str, data: DataParams) -> str:
     """A number in [0, 1) from the hash, cut into test, val and train."""
-    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    digest = hashlib.sha256(f"{data.seed}:{group}".encode()).digest()
     position = int.from_bytes(digest[:8]) / 2**64
     train_name, val_name, test_name = SPLITS
-    return test_name if position < test else val_name if position < test + val else train_name
+    if position < data.test_share:
+        return test_name
+    return val_name if position < data.test_share + data.val_share else train_name

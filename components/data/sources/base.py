@@ -5,6 +5,9 @@ A new source is one file in this folder, and `data.source` names it:
     class MyFormat(Source):
         name = "my-format"
 
+        class Options(Source.Options):
+            separator: str = ","  # data.separator of params.yaml
+
         def read(self, workdir):
             (file,) = self.annotation_files()
             images = [{"image_id": 1, "file": "a.jpg", "split": None, "beside": file.parent, "row": "line 1"}]
@@ -12,41 +15,32 @@ A new source is one file in this folder, and `data.source` names it:
             return self.tables(images, captions)
 """
 
+import hashlib
+import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import pandas as pd
 
-from components.data.prepare.ingest import Found, ingest_picture
+from components.config import Section
+from components.data.pictures import Problem, load_rgb
 from components.data.tables import SPLITS
 from components.errors import UserError
 
-
-@dataclass(frozen=True)
-class Options:
-    """The keys under `data:` in params.yaml that sources read; each source takes those that it needs."""
-
-    annotations: str | list[str] | Mapping[str, str] | None = None  # file, files, or split -> file
-    # folder that file names are relative to; or split -> folder
-    images: str | Mapping[str, str] | None = None
-    objects: str | list[str] | Mapping[str, str] | None = None  # COCO instances: coco, karpathy
-    num_images: int = 14000  # scenes: how many to draw
-    image_size: int = 64  # scenes: pixels a side
-    num_frames: int = 8  # video: frames a clip
-    seed: int = 0
+Files = str | list[str] | dict[str, str] | None
+"""A file, files, or split -> file; below `data.folder`, or absolute."""
 
 
 @dataclass(frozen=True)
 class Raw:
     """Tables as a source gives them, faults included.
 
-    images: image_id, file (relative to `root`), split (missing where the source has none), row
-    ("captions.json:
-        images[3]"), and columns of the source's own, of which `group` keeps images together in one split
+    images: image_id, file (relative to `root`), split (missing where the source has none), row (such as
+        "captions.json: images[3]"), and columns of the source's own, of which `group` keeps images together
+        in one split
     captions: image_id, caption, row
     root: the folder of the pictures
     """
@@ -56,20 +50,14 @@ class Raw:
     root: Path = field(default_factory=Path)
 
 
-def files_of(key: str, given: str | list[str] | Mapping[str, str]) -> dict[Path, str | None]:
-    """File -> the split that params.yaml gives it, if any, of what stands at data.`key`.
+@dataclass(frozen=True)
+class Found:
+    """What a file turned out to be."""
 
-    Raises:
-        UserError: a file does not exist.
-    """
-    if isinstance(given, Mapping):
-        files = {Path(file): split for split, file in given.items()}
-    else:
-        files = {Path(file): None for file in ([given] if isinstance(given, str) else given)}
-    for file in files:
-        if not file.exists():
-            raise UserError(f"data.{key}: {file}: no such file.")
-    return files
+    width: int
+    height: int
+    sha256: str
+    num_frames: int = 1
 
 
 Records = list[dict[str, Any]] | dict[str, list[Any]]
@@ -77,13 +65,26 @@ Records = list[dict[str, Any]] | dict[str, list[Any]]
 
 
 class Source(ABC):
-    """One format. `name` is what `data.source` says; `licence` that of its data, if it is always the same."""
+    """One format. `name` is what `data.source` says, `Options` the keys of `data:` that are the format's own,
+    `licence` that of its data, if it is always the same.
+
+    An option without a default has its value in params.yaml, whatever the source; one with a default is set
+    there for this source alone.
+    """
 
     name: ClassVar[str]
     licence: ClassVar[str] = ""
 
-    def __init__(self, options: Options):
-        self.options = options
+    class Options(Section):
+        """Of sources that read annotation files."""
+
+        annotations: Files = None
+        images: str | dict[str, str] | None = None  # what file names are relative to, or split -> folder
+
+    options: Options
+
+    def __init__(self, options: Section, folder: str | Path = ".", seed: int = 0):
+        self.options, self.folder, self.seed = options, Path(folder), seed
 
     @abstractmethod
     def read(self, workdir: Path) -> Raw:
@@ -94,8 +95,19 @@ class Source(ABC):
         """
 
     def ingest(self, file: Path, target: Path) -> Found:
-        """Check one file and copy it to `target`, decoded completely."""
-        return ingest_picture(file, target)
+        """Decode the picture `file` completely and copy its bytes, unchanged, to `target`.
+
+        Raises:
+            Problem: it is damaged, or of a size or mode that nobody meant.
+        """
+        data = file.read_bytes()
+        if not data:
+            raise Problem("image-unreadable", "an empty file")
+        width, height = load_rgb(io.BytesIO(data)).size
+        if file != target:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        return Found(width, height, hashlib.sha256(data).hexdigest())
 
     def annotation_files(self) -> dict[Path, str | None]:
         """File -> the split that params.yaml gives it, if any.
@@ -105,7 +117,23 @@ class Source(ABC):
         """
         if not self.options.annotations:
             raise UserError(f"data.annotations is empty: the source '{self.name}' needs a file there.")
-        return files_of("annotations", self.options.annotations)
+        return self.files_of("annotations")
+
+    def files_of(self, key: str) -> dict[Path, str | None]:
+        """File -> the split that params.yaml gives it, if any, of what stands at data.`key`.
+
+        Raises:
+            UserError: a file does not exist.
+        """
+        given = getattr(self.options, key) or []
+        if isinstance(given, dict):
+            files = {self.folder / file: split for split, file in given.items()}
+        else:
+            files = {self.folder / file: None for file in ([given] if isinstance(given, str) else given)}
+        for file in files:
+            if not file.exists():
+                raise UserError(f"data.{key}: {file}: no such file.")
+        return files
 
     def tables(self, images: list[dict[str, Any]], captions: list[dict[str, Any]]) -> Raw:
         """Rows as `Raw`, where files may lie in several folders: one a split, or one an annotation file.
@@ -126,12 +154,12 @@ class Source(ABC):
 
     def _folder(self, split: str | None, beside: Path) -> Path:
         given = self.options.images
-        if isinstance(given, Mapping):
+        if isinstance(given, dict):
             given = {split_name(name): folder for name, folder in given.items()}
             if split in SPLITS and split not in given:
                 raise UserError(f"data.images names no folder for '{split}', only for {', '.join(given)}.")
             given = given.get(split)
-        folder = Path(given) if given else beside
+        folder = self.folder / given if given else beside
         if not folder.is_dir():
             raise UserError(f"data.images: {folder}: no such folder.")
         return folder

@@ -4,23 +4,27 @@
  "annotations": [{"id": 7, "image_id": 1, "caption": "a dog"}, ...]}
 """
 
-from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from components.data.sources.base import Raw, Source
+from components.data.sources.base import Files, Raw, Source
 from components.data.sources.instances import add_objects
 from components.data.sources.json_files import entries, read_json
 from components.errors import UserError
 
 
 class Coco(Source):
-    """Reads `data.annotations` (file, files, split -> file), `data.images` (default: images/ beside it) and
-    `data.objects` (likewise).
-    """
+    """Pictures lie in `data.images`, or in images/ beside the annotations."""
 
     name = "coco"
+
+    class Options(Source.Options):
+        """And what is to be seen."""
+
+        objects: Files = None  # COCO instances
+
+    options: Options
 
     def read(self, workdir: Path) -> Raw:
         """Images and annotations of all files; ids may be numbers or text.
@@ -36,10 +40,10 @@ class Coco(Source):
             captions.append(
                 [_caption(file, n, e) for n, e in enumerate(entries(file, content, "annotations"))]
             )
-        add_objects([*chain(*images)], self.options)
+        add_objects([*chain(*images)], self)
         ids = [{str(row["image_id"]) for row in rows} for rows in images]
         if None not in files.values() and sum(map(len, ids)) > len(set().union(*ids)):
-            if self.options.objects and not isinstance(self.options.objects, Mapping):
+            if self.options.objects and not isinstance(self.options.objects, dict):
                 raise UserError(
                     "data.objects names no splits, but the splits of data.annotations share image ids: "
                     "give it as {train: ..., val: ..., test: ...}."

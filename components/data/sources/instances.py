@@ -7,13 +7,13 @@
 from pathlib import Path
 from typing import Any
 
-from components.data.sources.base import Options, files_of, plain_text, split_name
+from components.data.sources.base import Source, plain_text, split_name
 from components.data.sources.json_files import entries, read_json
 from components.data.synonyms import with_synonyms
 from components.errors import UserError
 
 
-def add_objects(images: list[dict[str, Any]], options: Options) -> None:
+def add_objects(images: list[dict[str, Any]], source: Source) -> None:
     """Give each of `images` its `objects` (`components.data.tables`), if `data.objects` names files.
 
     Args:
@@ -22,16 +22,17 @@ def add_objects(images: list[dict[str, Any]], options: Options) -> None:
     Raises:
         UserError: a file is missing or no instances file, or has none of the images.
     """
-    if not options.objects:
+    files = source.files_of("objects")
+    if not files:
         return
     known: dict[str | None, dict[str, list[list[str]]]] = {}
-    for file, split in files_of("objects", options.objects).items():
+    for file, split in files.items():
         known.setdefault(split_name(split), {}).update(read_instances(file))
     for image in images:
         of_split = known.get(split_name(image["split"]), known.get(None, {}))
         image["objects"] = of_split.get(plain_text(image["image_id"]))
     if not any(image["objects"] is not None for image in images):
-        names = ", ".join(map(str, files_of("objects", options.objects)))
+        names = ", ".join(map(str, files))
         first = images[0]["image_id"] if images else "none"
         raise UserError(
             f"data.objects: {names}: not one image_id of data.annotations (such as {first!r}) is there. "

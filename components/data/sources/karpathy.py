@@ -9,16 +9,16 @@
 from pathlib import Path
 
 from components.data.sources.base import Raw, Source
+from components.data.sources.coco import Coco
 from components.data.sources.instances import add_objects
 from components.data.sources.json_files import entries, read_json
 
 
 class Karpathy(Source):
-    """Reads `data.annotations` (the file), `data.images` (default: the folder that the file lies in) and
-    `data.objects` (of COCO).
-    """
+    """Pictures lie below `data.images`, or below the folder that the file lies in."""
 
     name = "karpathy"
+    Options = Coco.Options
 
     def read(self, workdir: Path) -> Raw:
         """Images with the raw sentences that stand in them."""
@@ -42,5 +42,5 @@ class Karpathy(Source):
                     captions.append(
                         {"image_id": image_id, "caption": text, "row": f"{row}.sentences[{position}]"}
                     )
-        add_objects(images, self.options)
+        add_objects(images, self)
         return self.tables(images, captions)

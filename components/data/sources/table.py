@@ -24,7 +24,7 @@ CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "desc
 
 
 class Table(Source):
-    """Reads `data.annotations` (file, folder, files, split -> file), `data.images` (default: beside it)."""
+    """Pictures lie in `data.images`, or beside the table."""
 
     name = "table"
     file_columns = FILE_COLUMNS

@@ -10,17 +10,25 @@ from pathlib import Path
 
 from PIL import Image
 
+from components.config import Positive
 from components.data.pictures import MAX_PIXELS, Problem
-from components.data.prepare.ingest import Found
+from components.data.sources.base import Found
 from components.data.sources.table import FILE_COLUMNS, Table
 
 QUALITY = 95  # of the JPEG frames
 
 
 class Video(Table):
-    """Reads `data.annotations`, `data.images` (the folder of the clips) and `data.num_frames`."""
+    """Clips lie in `data.images`, or beside the table."""
 
     name = "video"
+
+    class Options(Table.Options):
+        """And how many frames of a clip are kept."""
+
+        num_frames: Positive
+
+    options: Options
     file_columns = ("video", "clip", *FILE_COLUMNS)
 
     def ingest(self, file: Path, target: Path) -> Found:

@@ -1,0 +1,48 @@
+"""Lay a profile over params.yaml: what it names is changed, everything else and all comments stay.
+
+python -m flows.profile hub    # profiles/hub.yaml: the full size; back: git checkout params.yaml
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from components.config import Params, lay_over
+from components.errors import UserError
+from components.files import atomic_path
+
+
+def profile(name: str, params: Path = Path("params.yaml")) -> None:
+    """Lay profiles/`name`.yaml over the file `params`.
+
+    Raises:
+        UserError: there is no such profile, or what would come out is no valid params.yaml.
+    """
+    changes = Path("profiles") / f"{name}.yaml"
+    if not changes.exists():
+        there = ", ".join(sorted(path.stem for path in changes.parent.glob("*.yaml")))
+        raise UserError(f"{changes}: no such file. There are: {there or 'none; run from the project root'}.")
+    Params.load(params, changes)
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 1000
+    # null as null, and not as nothing
+    yaml.representer.add_representer(
+        type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    values = yaml.load(params)
+    lay_over(values, yaml.load(changes))
+    with atomic_path(params) as path:
+        yaml.dump(values, path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name")
+    try:
+        profile(parser.parse_args().name)
+    except UserError as error:
+        sys.exit(f"flows.profile: {error}")
