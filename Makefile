@@ -12,12 +12,12 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run serve test
 
 run: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m flows.serve python -m flows.repro
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m flows.prefect_server python -m flows.dvc_repro
 	@$(BIN)/python -m components.evaluation.table results
 	@echo 'Next: open reports/index.html | $(BIN)/mlflow ui | $(BIN)/python -m flows.caption PICTURE...'
 
 serve: $(VENV)/installed
-	$(BIN)/python -m flows.serve
+	$(BIN)/python -m flows.prefect_server
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

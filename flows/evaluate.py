@@ -3,8 +3,6 @@
 python -m flows.evaluate mlp
 """
 
-import sys
-
 from rich.console import Console
 
 from components.config import Params, Variant
@@ -53,4 +51,4 @@ def evaluate(variant: Variant) -> None:
 
 
 if __name__ == "__main__":
-    main(evaluate, variant=sys.argv[1])
+    main(evaluate)

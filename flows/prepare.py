@@ -5,7 +5,7 @@ python -m flows.prepare
 
 from components.config import Params
 from components.data.prepare.prepare import prepare as prepare_data
-from flows.paths import FAULTS, PREPARED
+from flows.paths import PREPARED, VALIDATION
 from flows.stage import main, stage
 
 
@@ -14,7 +14,7 @@ def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
     params = Params.load().data
     options = params.model_dump(exclude={"folder", "licence"}) | params.files()
-    prepare_data(out=PREPARED, report=FAULTS.parent, **options)
+    prepare_data(out=PREPARED, report=VALIDATION.parent, **options)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from components.data.tables import read_tables
 from components.tracking import tables_digest
 from components.tracking.git import git_tags
 from flows.features import open_features
-from flows.paths import FAULTS, MODELS, PREPARED, REPORT, RESULTS
+from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION
 from flows.stage import main, stage
 
 
@@ -31,7 +31,7 @@ def report(variants: list[Variant] | None = None) -> None:
         open_features(params, tables),
         RESULTS,
         MODELS,
-        faults=read_json(FAULTS),
+        faults=read_json(VALIDATION),
         provenance=provenance(tables_digest(tables)),
         params=Path("params.yaml").read_text(encoding="utf-8"),
     )

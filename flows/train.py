@@ -20,7 +20,7 @@ from components.evaluation.degeneration import failure_panel
 from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
 from flows.artifacts import run_artifact
 from flows.features import open_features
-from flows.paths import FAULTS, MODELS, PREPARED, TOWERS
+from flows.paths import MODELS, PREPARED, TOWERS, VALIDATION
 from flows.stage import main, stage
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def train_here(variant: str) -> None:
         data=tables_digest(tables),
         datasets=[dataset_entry(tables, split) for split in ("train", "val")],
     ) as run:
-        run.log_metrics(data_metrics(FAULTS))
+        run.log_metrics(data_metrics(VALIDATION))
         # of a model that is shared out, no process can caption by itself
         samples = None if params.train.fsdp else validation_samples(tables, params.seed)
         if init:
@@ -132,4 +132,4 @@ if __name__ == "__main__":
     if launched():
         work(train_here, sys.argv[1])
     else:
-        main(train, variant=sys.argv[1])
+        main(train)

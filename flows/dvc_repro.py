@@ -1,6 +1,6 @@
 """`dvc repro`, with the variants side by side where that is faster.
 
-    python -m flows.repro
+    python -m flows.dvc_repro
 
 DVC runs one stage after the other. The variants need nothing of each other, and without a GPU their matrices
 are too small for several cores: two trainings at once take two thirds of the time of one after the other. So
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 
 from components.config import Params
-from components.errors import UserError
+from components.program import command_line, main
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 
@@ -81,9 +81,5 @@ def _make_store() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(repro())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except UserError as error:
-        sys.exit(f"flows.repro: {error}")
+    command_line(__doc__).parse_args()
+    main(repro)

@@ -1,4 +1,4 @@
-"""`python -m flows.repro`: real DVC, on a pipeline of the same stages whose trainings wait for each other."""
+"""`python -m flows.dvc_repro`: real DVC, on a pipeline of such stages whose trainings wait for each other."""
 
 from pathlib import Path
 
@@ -57,29 +57,30 @@ def project(tmp_path: Path) -> Path:
 
 def test_variants_are_trained_at_once_and_the_rest_follows(project):
     """Each training ends only when the other has begun."""
-    done = run(project, "python", "-m", "flows.repro")
+    done = run(project, "python", "-m", "flows.dvc_repro")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / "report.txt").read_text() == "mlptransformer"
     lines = done.stdout.splitlines()
     for name in OTHER:
         assert any(line.startswith(f"{name}: step 2, threads ") for line in lines), done.stdout
     assert "step 1" not in done.stdout, "of a progress bar only how it ended"
-    again = run(project, "python", "-m", "flows.repro")
+    again = run(project, "python", "-m", "flows.dvc_repro")
     assert again.returncode == 0 and "Running stage" not in again.stdout + again.stderr
 
 
 def test_a_failed_variant_fails_it_and_the_next_call_goes_on(project):
     (project / "fail-mlp").touch()
-    failed = run(project, "python", "-m", "flows.repro")
+    failed = run(project, "python", "-m", "flows.dvc_repro")
     assert failed.returncode != 0 and "mlp: no good" in failed.stdout
     assert (project / "transformer.score").exists() and not (project / "report.txt").exists()
     (project / "fail-mlp").unlink()
-    done = run(project, "python", "-m", "flows.repro")
+    done = run(project, "python", "-m", "flows.dvc_repro")
     assert done.returncode == 0 and (project / "report.txt").exists()
     assert "Running stage 'train@transformer'" not in done.stdout, "it was done already"
 
 
 def test_wrong_parameters_are_told_in_a_line(project):
     (project / "params.yaml").write_text("variants: [mpl]")
-    done = run(project, "python", "-m", "flows.repro")
-    assert done.returncode == 1 and done.stderr.startswith("flows.repro: params.yaml: 'variants.0' is 'mpl'")
+    done = run(project, "python", "-m", "flows.dvc_repro")
+    assert done.returncode == 1
+    assert "\nflows.dvc_repro: params.yaml: 'variants.0' is 'mpl'" in done.stderr

@@ -11,8 +11,8 @@ from urllib.parse import urlparse
 import pytest
 
 from components.errors import UserError
-from flows.serve import serve
-from flows.server import SERVER, announced, running_server
+from flows.prefect_server import serve
+from flows.server_address import SERVER, announced, running_server
 from tests.flows_fixtures import environment, run
 
 CODE = {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -89,7 +89,7 @@ main(watched)
 def test_a_command_that_does_not_exist_is_named(tmp_path):
     done = with_server(tmp_path, "dvcc", "repro")
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("flows.serve: dvcc: No such file or directory.")
+    assert done.stderr.strip().endswith("flows.prefect_server: dvcc: No such file or directory.")
 
 
 def test_a_server_of_the_users_own_is_kept(tmp_path):
@@ -100,7 +100,7 @@ def test_a_server_of_the_users_own_is_kept(tmp_path):
 
 def test_signals_end_the_command_and_the_server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = [sys.executable, "-m", "flows.serve", "sh", "-c", "echo here; exec sleep 300"]
+    command = [sys.executable, "-m", "flows.prefect_server", "sh", "-c", "echo here; exec sleep 300"]
     env = environment(tmp_path) | CODE
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "here\n"
@@ -114,5 +114,5 @@ def test_signals_end_the_command_and_the_server(tmp_path, monkeypatch):
 
 
 def with_server(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess:
-    """`python -m flows.serve COMMAND` in `folder`."""
-    return run(folder, "python", "-m", "flows.serve", *command, **(CODE | more))
+    """`python -m flows.prefect_server COMMAND` in `folder`."""
+    return run(folder, "python", "-m", "flows.prefect_server", *command, **(CODE | more))
