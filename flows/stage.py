@@ -137,10 +137,13 @@ def main(program: Stage, **parameters: Any) -> None:
     """Run a stage as a program, see `components.program.main`; its parameters without a default are read from
     the command line unless they are given.
     """
-    if not parameters:
-        parser = command_line(sys.modules[program.__module__].__doc__)
-        for name, parameter in inspect.signature(program).parameters.items():
-            if parameter.default is parameter.empty:
-                parser.add_argument(name, choices=get_args(parameter.annotation) or None)
-        parameters = vars(parser.parse_args())
-    run_program(program.run, **parameters)
+    run_program(program.run, **(parameters or parameters_of(program)))
+
+
+def parameters_of(program: Stage) -> dict[str, str]:
+    """The parameters without a default, from the command line."""
+    parser = command_line(sys.modules[program.__module__].__doc__)
+    for name, parameter in inspect.signature(program).parameters.items():
+        if parameter.default is parameter.empty:
+            parser.add_argument(name, choices=get_args(parameter.annotation) or None)
+    return vars(parser.parse_args())
