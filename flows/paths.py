@@ -1,6 +1,8 @@
-"""Where the stages leave what they make; the same paths as in dvc.yaml."""
+"""Where the stages leave what they make, the same paths as in dvc.yaml; and whether it is there."""
 
 from pathlib import Path
+
+from components.errors import UserError
 
 PREPARED = Path("data/prepared")
 TOWERS = Path("data/towers")
@@ -11,3 +13,34 @@ RESULTS = Path("results")
 REPORT = Path("reports/index.html")
 REGISTRY = Path("reports/registry.json")
 VALIDATION = Path("reports/data/validation.json")
+
+WEIGHTS = ("config.json", "model.safetensors")  # of each model
+
+
+def require_towers() -> None:
+    """Raises:
+    UserError: a tower is missing.
+    """
+    _require("towers", *(TOWERS / tower / file for tower in ("clip", "gpt2") for file in WEIGHTS))
+
+
+def require_model(variant: str) -> None:
+    """Raises:
+    UserError: the variant has not been trained. (A folder that does not exist would be taken for a model's
+        name on the Hugging Face hub.)
+    """
+    _require(f"train@{variant}", *(MODELS / variant / file for file in WEIGHTS))
+
+
+def require_results(variant: str) -> None:
+    """Raises:
+    UserError: the variant has not been evaluated.
+    """
+    files = ("metrics.json", "per_image.parquet")
+    _require(f"evaluate@{variant}", *(RESULTS / variant / file for file in files))
+
+
+def _require(stage: str, *files: Path) -> None:
+    for file in files:
+        if not file.exists():
+            raise UserError(f"{file}: no such file. Make it with `dvc repro {stage}`.")

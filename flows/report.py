@@ -12,7 +12,7 @@ from components.data.tables import read_tables
 from components.tracking import tables_digest
 from components.tracking.git import git_tags
 from flows.features import open_features
-from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION
+from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION, require_model, require_results
 from flows.stage import main, stage
 
 
@@ -25,8 +25,12 @@ def report(variants: list[Variant] | None = None) -> None:
     from components.report.render import write_report
 
     params, tables = Params.load(), read_tables(PREPARED)
+    variants = variants or params.variants
+    for variant in variants:
+        require_model(variant)
+        require_results(variant)
     page = build_report(
-        variants or params.variants,
+        variants,
         tables,
         open_features(params, tables),
         RESULTS,

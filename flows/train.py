@@ -20,7 +20,7 @@ from components.program import main as run_program
 from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
 from flows.artifacts import run_artifact
 from flows.features import open_features
-from flows.paths import CHECKPOINTS, MODELS, PREPARED, TOWERS, VALIDATION
+from flows.paths import CHECKPOINTS, MODELS, PREPARED, TOWERS, VALIDATION, require_towers
 from flows.stage import main, parameters_of, stage
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def train_here(variant: str) -> None:
     from components.training.train import train_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
+    require_towers()
     features, init = open_features(params, tables), open_init(params.train.init, variant)
     places = (TOWERS, MODELS / variant, CHECKPOINTS / variant)
     fit = partial(train_variant, params, variant, tables, features, *places, init=init)

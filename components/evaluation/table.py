@@ -1,7 +1,9 @@
-"""Systems x metrics as a table, with intervals: the same rows in the terminal and in the report."""
+"""Systems x metrics as a table, with intervals: the same rows in the terminal and in the report.
+
+python -m components.evaluation.table [FOLDER]
+"""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +13,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from components.errors import UserError
 from components.evaluation.degeneration import failure_panel
 from components.evaluation.metrics import METRICS, TRUTH
+from components.program import command_line
+from components.program import main as run_program
 
 Results = Mapping[str, Mapping[str, Any]]
 """variant -> content of its metrics.json."""
@@ -114,15 +119,19 @@ def _cell(column: System, metric: str, winner: float | None) -> Text:
 
 
 def main(folder: str = "results") -> None:
-    """Print the table of every variant evaluated in `folder`: python -m components.evaluation.table
-    [FOLDER]
+    """Print the table of every variant evaluated in `folder`.
+
+    Raises:
+        UserError: there is none.
     """
     paths = sorted(Path(folder).glob("*/metrics.json"))
     if not paths:
-        sys.exit(f"{folder}: no evaluation there. Run `dvc repro` first.")
+        raise UserError(f"{folder}: no evaluation there. Run `dvc repro` first.")
     results = {path.parent.name: json.loads(path.read_text()) for path in paths}
     Console().print(results_table(results), failure_panels(results))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = command_line(__doc__)
+    parser.add_argument("folder", nargs="?", default="results", help="(%(default)s)")
+    run_program(main, **vars(parser.parse_args()))
