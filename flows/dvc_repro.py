@@ -9,10 +9,13 @@ does the rest.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from components.config import Params
 from components.program import command_line, main
@@ -28,41 +31,53 @@ def repro() -> int:
     """
     variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
     if len(variants) > 1 and cores > 1 and not _has_gpu():
-        if code := subprocess.call([*DVC, "features"]):
+        if code := wait(dvc("features")):
             return code
         _make_store()
         width = min(cores, len(variants))
         for start in range(0, len(variants), width):
             if code := side_by_side(variants[start : start + width], cores // width):
                 return code
-    return subprocess.call(DVC)
+    return wait(dvc())
+
+
+def dvc(*targets: str, **options: Any) -> subprocess.Popen[bytes]:
+    """`dvc repro TARGETS`, in a session of its own: Ctrl-C reaches only us."""
+    return subprocess.Popen([*DVC, *targets], start_new_session=True, **options)
+
+
+def wait(*processes: subprocess.Popen[bytes]) -> int:
+    """The first exit code that is not 0, once all have ended. Ctrl-C and SIGTERM end their stages first."""
+    try:
+        codes = [process.wait() for process in processes]
+    except KeyboardInterrupt:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # to the stage, too, which DVC waits for
+        for process in processes:
+            process.wait()
+        raise
+    return next(filter(None, codes), 0)
 
 
 def side_by_side(variants: Sequence[str], threads: int) -> int:
     """Train and evaluate `variants` at once, each with `threads` cores; the first exit code that is not 0."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    processes = [
-        # Single items: to look at what lies upstream, each would need it for itself alone.
-        subprocess.Popen(
-            [*DVC, "--single-item", f"train@{variant}", f"evaluate@{variant}"], env=environment, **piped
-        )
-        for variant in variants
-    ]
-    readers = [
-        threading.Thread(target=_tell, args=(variant, process))
-        for variant, process in zip(variants, processes, strict=True)
-    ]
+    options = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # Single items: to look at what lies upstream, each would need it for itself alone.
+    processes = [dvc("--single-item", f"train@{v}", f"evaluate@{v}", **options) for v in variants]
+    readers = [threading.Thread(target=_tell, args=pair) for pair in zip(variants, processes, strict=True)]
     for reader in readers:
         reader.start()
+    code = wait(*processes)
     for reader in readers:
         reader.join()
-    return next((code for process in processes if (code := process.wait())), 0)
+    return code
 
 
-def _tell(variant: str, process: subprocess.Popen) -> None:
+def _tell(variant: str, process: subprocess.Popen[bytes]) -> None:
     """Print the lines of `process` under the name of its variant; of a progress bar only how it ended."""
-    for line in process.stdout:
+    for line in process.stdout or ():
         if text := line.decode(errors="replace").rstrip().rsplit("\r", 1)[-1].strip():
             print(f"{variant}: {text}", flush=True)
 

@@ -165,10 +165,12 @@ def until_stopped(port: int, command: list[str]) -> int | None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
-        return run(command) if command else serve(port)
+        if command:
+            return run(command)
+        serve(port)
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)
-        return None
+    return None
 
 
 if __name__ == "__main__":

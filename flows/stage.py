@@ -36,16 +36,16 @@ class Stage:
     def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
         self.name = function.__name__.replace("_", "-")
-        self.function = validate_call(function)
+        self.unchecked, self.function = function, validate_call(function)
 
     @cached_property
     def flow(self) -> "Flow":
         """The Prefect flow; a mistake ends its run as a failed state."""
         from prefect import flow
 
-        by_variant = "variant" in inspect.signature(self.__wrapped__).parameters
+        by_variant = "variant" in inspect.signature(self).parameters
         options = {"name": self.name, "flow_run_name": "{variant}" if by_variant else None}
-        return flow(**options)(_ending_in_a_state(self.__wrapped__))
+        return flow(**options)(_ending_in_a_state(self.unchecked))
 
     def __call__(self, *args, **kwargs) -> Any:
         return (self.flow if in_flow() else self.function)(*args, **kwargs)
@@ -85,7 +85,7 @@ class PieceTask:
 
     def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
-        self.name = function.__name__.replace("_", "-")
+        self.name, self.function = function.__name__.replace("_", "-"), function
 
     @cached_property
     def task(self) -> "Task":
@@ -94,10 +94,10 @@ class PieceTask:
         from prefect.cache_policies import NO_CACHE
 
         options = {"name": self.name, "cache_policy": NO_CACHE, "task_run_name": "{piece.number}"}
-        return task(**options)(_ending_in_a_state(self.__wrapped__))
+        return task(**options)(_ending_in_a_state(self.function))
 
     def __call__(self, *args, **kwargs) -> Any:
-        return self.__wrapped__(*args, **kwargs)
+        return self.function(*args, **kwargs)
 
 
 def has_server() -> bool:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ class Evaluation:
     degenerate: str | None = None
     notes: dict[str, list] = field(default_factory=dict)
 
-    def metrics(self) -> dict[str, dict]:
+    def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
         scores = {
             system: {name: row._asdict() for name, row in rows.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -71,7 +72,7 @@ def model_card(
     )
 
 
-def _table(metrics: Mapping[str, object]) -> str:
+def _table(metrics: Mapping[str, Any]) -> str:
     """Systems down, metrics across without those of parts (entirely_right_counts), cells
     `0.712 (0.690-0.734)`.
     """

@@ -29,7 +29,7 @@ class Compared(Protocol):
     high: float
 
 
-Compare = Callable[["np.ndarray", "np.ndarray"], Compared]
+Compare = Callable[..., Compared]
 """(scores of a [n], scores of b [n]), the same images in the same order -> interval of a - b."""
 
 

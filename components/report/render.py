@@ -115,8 +115,8 @@ def _intervals(columns: Sequence[Any], style: dict[str, str], metric: str) -> Ma
     bars = [
         Bar(
             column.name,
-            *(column.scores[metric][key] for key in ("mean", "low", "high")),
-            style.get(column.name, "base"),
+            **{key: column.scores[metric][key] for key in ("mean", "low", "high")},
+            style=style.get(column.name, "base"),
         )
         for column in columns
         if metric in column.scores

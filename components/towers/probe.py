@@ -29,7 +29,7 @@ def retrieval(encoder: VisionEncoder, tokenizer: PreTrainedTokenizerBase, tables
 @torch.no_grad()
 def perplexity(gpt2: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> float:
     """Perplexity a token of `BOS + " " + caption + " " + EOS` given BOS, over all `captions`."""
-    total = count = 0
+    total, count = 0.0, 0
     for chunk in _chunks(captions):
         texts = [f"{tokenizer.bos_token} {caption} {tokenizer.eos_token}" for caption in chunk]
         ids = [torch.tensor(tokenizer(text)["input_ids"]) for text in texts]
