@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from components.registry.versions import CHALLENGER, CHAMPION, MODEL, version_at
 from components.tracking.faults import friendly
@@ -29,7 +29,7 @@ class Compared(Protocol):
     high: float
 
 
-Compare = Callable[..., Compared]
+Compare = Callable[..., Any]
 """(scores of a [n], scores of b [n]), the same images in the same order -> interval of a - b."""
 
 

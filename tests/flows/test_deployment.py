@@ -15,6 +15,8 @@ import pytest
 
 from tests.flows_fixtures import TINY, copy_project, environment, merged, run
 
+pytestmark = pytest.mark.slow
+
 PARAMS = merged(TINY, {"train": {"epochs": 18, "validations": 9}})
 
 

@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import HTTPServer
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -14,6 +16,7 @@ from components.errors import UserError
 from flows.prefect_server import serve
 from flows.server_address import SERVER, announced, running_server
 from tests.flows_fixtures import environment, run
+from tests.test_program import Answering
 
 CODE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -82,7 +85,8 @@ def watched() -> None:
 main(watched)
 """
     (tmp_path / "program.py").write_text(code)
-    assert with_server(tmp_path, "python", "program.py").stdout == "in a flow: True\n"
+    dead = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
+    assert with_server(tmp_path, "python", "program.py", **dead).stdout == "in a flow: True\n"
     assert run(tmp_path, "python", "program.py", **CODE).stdout == "in a flow: False\n"
 
 
@@ -94,8 +98,18 @@ def test_a_command_that_does_not_exist_is_named(tmp_path):
 
 def test_a_server_of_the_users_own_is_kept(tmp_path):
     show = "import os; print(os.environ['PREFECT_API_URL'])"
-    done = with_server(tmp_path, "python", "-c", show, PREFECT_API_URL="http://127.0.0.1:1/api")
-    assert done.stdout.strip() == "http://127.0.0.1:1/api"
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        done = with_server(tmp_path, "python", "-c", show, PREFECT_API_URL=url)
+        server.shutdown()
+    assert done.stdout.strip() == url
+
+
+def test_a_server_of_the_users_own_that_is_down_is_told_at_once(tmp_path):
+    done = with_server(tmp_path, "python", "-c", "1", PREFECT_API_URL="http://127.0.0.1:1/api")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "PREFECT_API_URL is http://127.0.0.1:1/api: no Prefect server answers there" in done.stderr
 
 
 def test_signals_end_the_command_and_the_server(tmp_path, monkeypatch):

@@ -23,6 +23,8 @@ from components.training.processes import is_first, launch, work
 from components.training.train import train_variant
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "validations": 2, "validation_images": 17}
 """Two epochs of 12 steps; 17 pictures are no multiple of two processes, nor are the 338 of an epoch of 32."""
