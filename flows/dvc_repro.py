@@ -27,13 +27,13 @@ def repro() -> int:
     """Bring all stages up to date; the exit code of the `dvc repro` that failed, or 0.
 
     Raises:
-        UserError: params.yaml is missing or wrong.
+        UserError: params.yaml is missing or wrong, or MLflow's server does not answer.
     """
     variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
     if len(variants) > 1 and cores > 1 and not _has_gpu():
+        _make_store()
         if code := wait(dvc("features")):
             return code
-        _make_store()
         width = min(cores, len(variants))
         for start in range(0, len(variants), width):
             if code := side_by_side(variants[start : start + width], cores // width):
@@ -89,10 +89,12 @@ def _has_gpu() -> bool:
 
 
 def _make_store() -> None:
-    """MLflow's database must not be made by two processes at once."""
+    """MLflow's database must not be made by two processes at once; and a server that is down is told now."""
+    from components.tracking.faults import friendly
     from components.tracking.store import connect
 
-    connect()
+    with friendly("Opening the MLflow store"):
+        connect()
 
 
 if __name__ == "__main__":

@@ -64,11 +64,11 @@ def test_every_program_has_help_and_refuses_unknown_options(module, monkeypatch,
     for argument, code in (("--help", 0), ("--unknown", 2)):
         monkeypatch.setattr("sys.argv", [module, argument])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_module(module, run_name="__main__")
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
         assert ended.value.code == code
     told = capsys.readouterr()
     assert sys.modules[module].__doc__.split()[:4] == told.out.partition("\n\n")[2].split()[:4]
-    assert told.err.startswith("usage: ") and "error: " in told.err
+    assert told.err.startswith(f"usage: python -m {module} ") and "error: " in told.err
 
 
 def test_what_goes_round_proxies_is_extended():

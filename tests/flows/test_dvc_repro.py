@@ -66,9 +66,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def repro(project: Path) -> subprocess.CompletedProcess:
+def repro(project: Path, **more: str) -> subprocess.CompletedProcess:
     """The command."""
-    return run(project, "python", "-m", "flows.dvc_repro", PYTHONPATH=str(ROOT))
+    return run(project, "python", "-m", "flows.dvc_repro", PYTHONPATH=str(ROOT), **more)
 
 
 def test_variants_are_trained_at_once_and_the_rest_follows(project):
@@ -110,6 +110,13 @@ def test_what_ends_it_ends_its_stages(number, project):
     assert process.wait(120) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(int(stage), 0)
+
+
+def test_an_mlflow_server_that_is_down_is_told_before_anything_runs(project):
+    done = repro(project, MLFLOW_TRACKING_URI="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:2")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the MLflow server http://127.0.0.1:1 does not answer. Start it, or unset" in done.stderr
+    assert not (project / "features.txt").exists()
 
 
 def test_wrong_parameters_are_told_in_a_line(project):
