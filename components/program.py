@@ -26,8 +26,8 @@ def program_name() -> str:
     return spec.name if spec else Path(sys.argv[0]).stem
 
 
-def main(program: Callable[..., int | None], *args: Any, **kwargs: Any) -> None:
-    """Call `program`. The process ends with 0 or the code that it returns, with 1 and one message after a
+def main(program: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Call `program`. The process ends with 0 or the int that it returns, with 1 and one message after a
     mistake, with 130 after Ctrl-C or SIGTERM; a bug keeps its traceback.
     """
     # Left alone, SIGTERM would end this process, but not what it has started.
@@ -43,7 +43,7 @@ def main(program: Callable[..., int | None], *args: Any, **kwargs: Any) -> None:
             raise
         print(f"\n{program_name()}: {message}", file=sys.stderr)
         sys.exit(1)
-    if code:
+    if isinstance(code, int) and code:
         sys.exit(code)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from components.errors import UserError
 from components.files import atomic_path
+from components.program import command_line
 from flows.caption_batches import CLIPS, VERSION, Batch, caption_batch
 from flows.parallel import Runner, RunnerName, map_task
 from flows.stage import main, stage
@@ -111,7 +112,7 @@ def pictures(paths: Iterable[str]) -> Iterator[Path]:
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.caption", description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("paths", nargs="+", metavar="IMAGE_CLIP_OR_FOLDER")
     parser.add_argument(
         "--model", default=CHAMPION, help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder (%(default)s)"
