@@ -30,8 +30,9 @@ def main(program: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Call `program`. The process ends with 0 or the int that it returns, with 1 and one message after a
     mistake, with 130 after Ctrl-C or SIGTERM; a bug keeps its traceback.
     """
-    # Left alone, SIGTERM would end this process, but not what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM would end this process, but not what it has started; jobs in the background ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     bypass_proxies()
     try:
         code = program(*args, **kwargs)

@@ -18,24 +18,17 @@ WEIGHTS = ("config.json", "model.safetensors")  # of each model
 
 
 def require_towers() -> None:
-    """Raises:
-    UserError: a tower is missing.
-    """
+    """A UserError if a tower is missing."""
     _require("towers", *(TOWERS / tower / file for tower in ("clip", "gpt2") for file in WEIGHTS))
 
 
 def require_model(variant: str) -> None:
-    """Raises:
-    UserError: the variant has not been trained. (A folder that does not exist would be taken for a model's
-        name on the Hugging Face hub.)
-    """
+    """A UserError if it has not been trained; else its folder would be taken for a name on the hub."""
     _require(f"train@{variant}", *(MODELS / variant / file for file in WEIGHTS))
 
 
 def require_results(variant: str) -> None:
-    """Raises:
-    UserError: the variant has not been evaluated.
-    """
+    """A UserError if it has not been evaluated."""
     files = ("metrics.json", "per_image.parquet")
     _require(f"evaluate@{variant}", *(RESULTS / variant / file for file in files))
 

@@ -25,10 +25,11 @@ PROGRAMS = (
 
 @pytest.fixture(autouse=True)
 def own_signals():
-    """A program sets what SIGTERM does."""
-    before = signal.getsignal(signal.SIGTERM)
+    """A program sets what these do."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def fail(error: BaseException) -> None:
