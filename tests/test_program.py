@@ -1,6 +1,7 @@
 """What programs share: exit codes, one message for a mistake, help, and no proxy between them."""
 
 import errno
+import importlib
 import runpy
 import signal
 import subprocess
@@ -68,7 +69,7 @@ def test_every_program_has_help_and_refuses_unknown_options(module, monkeypatch,
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         assert ended.value.code == code
     told = capsys.readouterr()
-    assert sys.modules[module].__doc__.split()[:4] == told.out.partition("\n\n")[2].split()[:4]
+    assert importlib.import_module(module).__doc__.split()[:4] == told.out.partition("\n\n")[2].split()[:4]
     assert told.err.startswith(f"usage: python -m {module} ") and "error: " in told.err
 
 
