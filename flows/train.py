@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 @stage
 def train(variant: Variant) -> None:
-    """Train, log to an MLflow run of the variant, keep the checkpoint that captions validation pictures
-    best.
-    """
+    """Train, log to the variant's MLflow run, keep the checkpoint that captions validation pictures best."""
     processes = Params.load().train.num_processes
     if processes == 1:
         train_here(variant)

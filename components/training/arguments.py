@@ -8,8 +8,7 @@ from transformers import TrainingArguments
 
 
 def bf16_pays() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware: a GPU since Ampere, a CPU with AMX
-    tiles."""
+    """Whether this machine multiplies bfloat16 in hardware: a GPU since Ampere, a CPU with AMX tiles."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_amx_tile_supported()
@@ -18,8 +17,7 @@ def bf16_pays() -> bool:
 def training_arguments(
     workdir: str | Path, *, seed: int, epochs: float, batch_size: int, learning_rate: float, **more: Any
 ) -> TrainingArguments:
-    """Cosine schedule with 5 % warm-up, AdamW with weight decay, gradients clipped, nothing saved or reported
-    by default.
+    """Cosine schedule, 5 % warm-up, AdamW with weight decay, clipped gradients; nothing saved or reported.
 
     `more` overrides or adds any field of `transformers.TrainingArguments`.
     In one process, one GPU is used, however many there are: several need several processes.
