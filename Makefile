@@ -1,6 +1,7 @@
 # make run   the whole pipeline, from nothing to a registered captioner
 # make serve Prefect's server and a worker
-# make test  the test suite
+# make test  the test suite; a part of it: make test ARGS="tests/data -k leak", ARGS="-m 'not slow'"
+# make lint  what .ci/run checks first: style, format, types
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -9,23 +10,32 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --no-compile --disable-pip-version-check --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run serve test
+.PHONY: run serve test lint
 
 run: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m flows.serve python -m flows.repro
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m flows.prefect_server python -m flows.dvc_repro
 	@$(BIN)/python -m components.evaluation.table results
 	@echo 'Next: open reports/index.html | $(BIN)/mlflow ui | $(BIN)/python -m flows.caption PICTURE...'
 
 serve: $(VENV)/installed
-	$(BIN)/python -m flows.serve
+	$(BIN)/python -m flows.prefect_server
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-lint: $(VENV)/installed
+	$(INSTALL) --editable '.[lint]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

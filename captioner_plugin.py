@@ -3,8 +3,9 @@
 prefect deployment run train-caption
 
 Prefect wants FLOW/DEPLOYMENT there, and looks for a server only where PREFECT_API_URL says. In the project
-root NAME stands for NAME/NAME, and the server of `python -m flows.serve` is found. pyproject.toml enables
-plugins; every `prefect` command there runs the hook, so it does next to nothing, and nothing elsewhere.
+root NAME stands for NAME/NAME, and the server of `python -m flows.prefect_server` is found. pyproject.toml
+enables plugins; every `prefect` command there runs the hook, so it does next to nothing, and nothing
+elsewhere.
 """
 
 import functools

@@ -48,9 +48,9 @@ def evaluate_seed(params: Params, variant: str) -> Evaluation:
     """Train `variant` with `params.seed` and evaluate it on the test split."""
     tables, store = read_tables(PREPARED), FeatureStore(FEATURES)
     with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "models" / variant
+        out, checkpoints = Path(scratch) / variant, Path(scratch) / "checkpoints"
         init = open_init(params.train.init, variant)
-        train_variant(params, variant, tables, store, TOWERS, out, init=init)
+        train_variant(params, variant, tables, store, TOWERS, out, checkpoints, init=init)
         return evaluate_variant(params, tables, store, TOWERS, out)
 
 

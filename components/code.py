@@ -17,6 +17,7 @@ HARMLESS = {
     "components/config.py": "types and bounds; the values that a stage reads stand among its params",
     "components/errors.py": "the class of messages",
     "components/files.py": "how outputs are put in place, not what is in them",
+    "components/program.py": "the command line, and how mistakes are told",
     "components/registry": "what is registered, and found there",
     "components/tracking": "what MLflow is told",
 }

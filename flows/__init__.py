@@ -2,8 +2,10 @@
 
 import os
 
-from flows.server import running_server
+from components.program import bypass_proxies
+from flows.server_address import running_server
 
+bypass_proxies()
 # Prefect and transformers read these when they are imported, which is after this.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")

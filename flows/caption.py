@@ -17,6 +17,7 @@ from PIL import Image
 from components.config import Params
 from components.errors import UserError
 from components.files import atomic_path
+from components.program import command_line
 from components.registry.versions import ADDRESS, CHAMPION, pinned
 from components.tracking.store import tracking_uri
 from flows.caption_batches import CLIPS, Batch, caption_batch
@@ -116,7 +117,7 @@ def pictures(paths: Iterable[str]) -> Iterator[Path]:
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.caption", description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("paths", nargs="+", metavar="IMAGE_CLIP_OR_FOLDER")
     parser.add_argument(
         "--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the @champion"

@@ -6,9 +6,6 @@ python -m flows.compare models:/clip-gpt2-captioner/3 models:/clip-gpt2-captione
 A run is called by its id, its name, its variant (the newest run of it) or a model version.
 """
 
-import argparse
-import sys
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +14,7 @@ from components.errors import UserError
 from components.evaluation.bootstrap import Difference
 from components.evaluation.evaluate import compare
 from components.evaluation.results import rows_of
+from components.program import command_line, main
 from components.registry.lookup import TestedRun, log_comparison, tested_run
 
 METRICS = ("CIDEr", "BLEU-4")
@@ -74,11 +72,8 @@ def content(a: TestedRun, b: TestedRun, differences: dict[str, Difference], samp
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.compare", description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("first", metavar="RUN")
     parser.add_argument("second", metavar="RUN")
     options = parser.parse_args()
-    try:
-        compare_runs(options.first, options.second)
-    except UserError as error:
-        sys.exit(f"flows.compare: {error}")
+    main(compare_runs, options.first, options.second)

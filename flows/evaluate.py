@@ -3,8 +3,6 @@
 python -m flows.evaluate mlp
 """
 
-import sys
-
 from rich.console import Console
 
 from components.config import Params, Variant
@@ -20,7 +18,7 @@ from components.tracking import (
 )
 from flows.artifacts import evaluation_artifacts
 from flows.features import open_features
-from flows.paths import MODELS, PREPARED, RESULTS, TOWERS
+from flows.paths import MODELS, PREPARED, RESULTS, TOWERS, require_model, require_towers
 from flows.stage import main, stage
 
 
@@ -30,6 +28,8 @@ def evaluate(variant: Variant) -> None:
     from components.evaluation.variant import evaluate_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
+    require_towers()
+    require_model(variant)
     evaluation = evaluate_variant(params, tables, open_features(params, tables), TOWERS, MODELS / variant)
     evaluation.write(RESULTS / variant)
     with open_variant_run(
@@ -54,4 +54,4 @@ def evaluate(variant: Variant) -> None:
 
 
 if __name__ == "__main__":
-    main(evaluate, variant=sys.argv[1])
+    main(evaluate)

@@ -8,7 +8,7 @@ from components.data.tables import Tables, read_tables
 from components.features.store import Features, FeatureStore, plan_shards, seal, write_meta
 from flows.feature_shards import compute_shard
 from flows.parallel import Runner, map_task
-from flows.paths import FEATURES, PREPARED, TOWERS
+from flows.paths import FEATURES, PREPARED, TOWERS, require_towers
 from flows.stage import main, stage
 
 
@@ -18,6 +18,7 @@ def features() -> None:
     from components.features.encoder import encoder_id
 
     params, tables = Params.load(), read_tables(PREPARED)
+    require_towers()
     settings, tower = params.features, encoder_id(TOWERS / "clip", params.model.feature_layer)
     if not settings.cache:
         FEATURES.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from components.evaluation.scoring.degeneration import failure_panel
 from components.registry.candidate import register_variant
 from components.registry.gate import promote, write_decisions
 from flows.artifacts import versions_artifact
-from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS
+from flows.paths import MODELS, PREPARED, REGISTRY, RESULTS, require_model, require_results
 from flows.stage import main, stage
 
 
@@ -22,10 +22,12 @@ def register(variants: list[Variant] | None = None) -> None:
     reports/registry.json.
     """
     params, tables = Params.load(), read_tables(PREPARED)
-    name = params.register_.name
+    name, variants = params.register_.name, variants or params.variants
+    for variant in variants:
+        require_model(variant)
+        require_results(variant)
     candidates = [
-        register_variant(variant, params, tables, MODELS / variant, RESULTS / variant)
-        for variant in variants or params.variants
+        register_variant(variant, params, tables, MODELS / variant, RESULTS / variant) for variant in variants
     ]
     decisions = promote(candidates, name)
     rows = write_decisions(decisions, REGISTRY)

@@ -9,7 +9,7 @@ from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.tracking import tables_digest
 from flows.features import open_features
-from flows.paths import FAULTS, MODELS, PREPARED, REPORT, RESULTS
+from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION, require_model, require_results
 from flows.stage import main, stage
 
 
@@ -23,13 +23,17 @@ def report(variants: list[Variant] | None = None) -> None:
     from components.report.render import write_page
 
     params, tables = Params.load(), read_tables(PREPARED)
+    variants = variants or params.variants
+    for variant in variants:
+        require_model(variant)
+        require_results(variant)
     page = build_report(
-        variants or params.variants,
+        variants,
         tables,
         open_features(params, tables),
         RESULTS,
         MODELS,
-        faults=read_json(FAULTS),
+        faults=read_json(VALIDATION),
         provenance=provenance(tables_digest(tables)),
         params=Path("params.yaml").read_text(encoding="utf-8"),
     )

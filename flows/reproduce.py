@@ -6,7 +6,6 @@ The code is checked out into a git worktree, reproduced/NAME-VERSION, and runs t
 its own: neither your files nor your runs are touched. The exit code is 1 if any digit differs.
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -18,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from components.errors import UserError
+from components.program import command_line, main
 from components.registry.origin import LOCK, Origin, environment, origin_of
 from components.tracking import evaluation_metrics
 from components.tracking.git import git
@@ -167,11 +167,8 @@ def report(origin: Origin, again: Mapping[str, float]) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("model", metavar="models:/NAME/VERSION", help="or models:/NAME@ALIAS")
     parser.add_argument("--keep", action="store_true", help="keep the worktree even if all is the same")
     options = parser.parse_args()
-    try:
-        sys.exit(not reproduce(options.model, options.keep))
-    except UserError as error:
-        sys.exit(f"flows.reproduce: {error}")
+    main(lambda: not reproduce(options.model, options.keep))

@@ -3,25 +3,23 @@
 It is plain Python, and a Prefect flow where a server is there to show it.
 """
 
-import errno
 import functools
 import inspect
 import os
-import signal
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import ValidationError, validate_call
+from pydantic import validate_call
 
 from components.errors import UserError
+from components.program import command_line, told
+from components.program import main as run_program
+from flows.server_address import require_answer
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
-
-PROJECT = Path(__file__).parents[1]
 
 
 class NeedsFlow(Exception):
@@ -38,38 +36,38 @@ class Stage:
     def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
         self.name = function.__name__.replace("_", "-")
-        self.function = validate_call(function)
+        self.unchecked, self.function = function, validate_call(function)
 
     @cached_property
     def flow(self) -> "Flow":
         """The Prefect flow; a mistake ends its run as a failed state."""
         from prefect import flow
 
-        by_variant = "variant" in inspect.signature(self.__wrapped__).parameters
+        by_variant = "variant" in inspect.signature(self).parameters
         options = {"name": self.name, "flow_run_name": "{variant}" if by_variant else None}
-        return flow(**options)(_ending_in_a_state(self.__wrapped__))
+        return flow(**options)(_ending_in_a_state(self.unchecked))
 
     def __call__(self, *args, **kwargs) -> Any:
         return (self.flow if in_flow() else self.function)(*args, **kwargs)
 
-    def run(self, **parameters) -> str | None:
-        """Run it; None, or what a user is told of its failure.
+    def run(self, **parameters: Any) -> None:
+        """Run it, as a flow if there is a server. If it turns out that one is needed, it is run anew, on a
+        server that Prefect starts for as long.
 
-        A flow if there is a server. If it turns out that one is needed, it is run anew, as a flow on a server
-        that Prefect starts for as long.
+        Raises:
+            UserError: the flow failed, or the server does not answer.
         """
-        if not has_server():
+        if has_server():
+            require_answer(os.environ["PREFECT_API_URL"])
+        else:
             try:
                 self.function(**parameters)
-                return None
+                return
             except NeedsFlow:
                 pass
-            except Exception as error:
-                if (message := told(error)) is None:
-                    raise
-                return message
         state = self.flow(**parameters, return_state=True)
-        return None if state.is_completed() else state.message
+        if not state.is_completed():
+            raise UserError(state.message)
 
 
 def stage(function: Callable) -> Stage:
@@ -87,7 +85,7 @@ class PieceTask:
 
     def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
-        self.name = function.__name__.replace("_", "-")
+        self.name, self.function = function.__name__.replace("_", "-"), function
 
     @cached_property
     def task(self) -> "Task":
@@ -96,14 +94,14 @@ class PieceTask:
         from prefect.cache_policies import NO_CACHE
 
         options = {"name": self.name, "cache_policy": NO_CACHE, "task_run_name": "{piece.number}"}
-        return task(**options)(_ending_in_a_state(self.__wrapped__))
+        return task(**options)(_ending_in_a_state(self.function))
 
     def __call__(self, *args, **kwargs) -> Any:
-        return self.__wrapped__(*args, **kwargs)
+        return self.function(*args, **kwargs)
 
 
 def has_server() -> bool:
-    """Whether a Prefect server is there to show a flow: that of flows.serve, or one of the user's own."""
+    """Whether a Prefect server is to show a flow: that of flows.prefect_server, or one of the user's own."""
     return bool(os.environ.get("PREFECT_API_URL"))  # `flows` has set it, if its server runs
 
 
@@ -114,19 +112,6 @@ def in_flow() -> bool:
     from prefect.context import FlowRunContext
 
     return FlowRunContext.get() is not None
-
-
-def told(error: Exception) -> str | None:
-    """What a user is told of a mistake or a full disk; None of a bug, which keeps its traceback."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, ValidationError):  # of a stage's parameters
-        faults = [(".".join(map(str, fault["loc"])), fault) for fault in error.errors()]
-        return "; ".join(f"{name} is {fault['input']!r}: {fault['msg']}" for name, fault in faults)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        place = error.filename or PROJECT
-        return f"No space left on the disk, writing {place}. Free some and run again."
-    return None
 
 
 def _ending_in_a_state(function: Callable) -> Callable:
@@ -148,15 +133,17 @@ def _ending_in_a_state(function: Callable) -> Callable:
     return run
 
 
-def main(program: Stage, **parameters) -> None:
-    """Run a stage as a program: exit code 0, or 1 with one message, or 130 after Ctrl-C or SIGTERM."""
-    # Left alone, SIGTERM would end this process, but not what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        message = program.run(**parameters)
-    except KeyboardInterrupt:
-        print(f"\n{program.name}: interrupted. `dvc repro` goes on from here.", file=sys.stderr)
-        sys.exit(130)
-    if message is not None:
-        print(f"\n{program.name} failed: {message}", file=sys.stderr)
-        sys.exit(1)
+def main(program: Stage, **parameters: Any) -> None:
+    """Run a stage as a program, see `components.program.main`; its parameters without a default are read from
+    the command line unless they are given.
+    """
+    run_program(program.run, **(parameters or parameters_of(program)))
+
+
+def parameters_of(program: Stage) -> dict[str, str]:
+    """The parameters without a default, from the command line."""
+    parser = command_line(sys.modules[program.__module__].__doc__)
+    for name, parameter in inspect.signature(program).parameters.items():
+        if parameter.default is parameter.empty:
+            parser.add_argument(name, choices=get_args(parameter.annotation) or None)
+    return vars(parser.parse_args())

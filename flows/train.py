@@ -7,7 +7,6 @@ Started by torchrun or `accelerate launch`, on one machine or several that share
 trains; who started them sees to the rest.
 """
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,11 +16,12 @@ from components.config import Params, Variant
 from components.data.prepare.report import data_metrics
 from components.data.tables import Tables, read_tables
 from components.evaluation.scoring.degeneration import failure_panel
+from components.program import main as run_program
 from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
 from flows.artifacts import run_artifact
 from flows.features import open_features
-from flows.paths import FAULTS, MODELS, PREPARED, TOWERS
-from flows.stage import main, stage
+from flows.paths import CHECKPOINTS, MODELS, PREPARED, TOWERS, VALIDATION, require_towers
+from flows.stage import main, parameters_of, stage
 
 if TYPE_CHECKING:
     from components.training.decoding import Choice
@@ -30,16 +30,14 @@ if TYPE_CHECKING:
 
 @stage
 def train(variant: Variant) -> None:
-    """Train, log to an MLflow run of the variant, keep the checkpoint that captions validation pictures
-    best.
-    """
+    """Train, log to the variant's MLflow run, keep the checkpoint that captions validation pictures best."""
     processes = Params.load().train.num_processes
     if processes == 1:
         train_here(variant)
         return
     from components.training.processes import launch
 
-    launch(processes, train_here, variant)
+    launch(processes, "-m", "flows.train", variant)
 
 
 def train_here(variant: str) -> None:
@@ -50,8 +48,10 @@ def train_here(variant: str) -> None:
     from components.training.train import train_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
+    require_towers()
     features, init = open_features(params, tables), open_init(params.train.init, variant)
-    fit = partial(train_variant, params, variant, tables, features, TOWERS, MODELS / variant, init=init)
+    places = (TOWERS, MODELS / variant, CHECKPOINTS / variant)
+    fit = partial(train_variant, params, variant, tables, features, *places, init=init)
     if not is_first():
         fit()
         return
@@ -66,12 +66,12 @@ def train_here(variant: str) -> None:
         data=tables_digest(tables),
         datasets=[dataset_entry(tables, split) for split in ("train", "val")],
     ) as run:
-        run.log_metrics(data_metrics(FAULTS))
+        run.log_metrics(data_metrics(VALIDATION))
         # of a model that is shared out, no process can caption by itself
         samples = None if params.train.fsdp else validation_samples(tables, params.seed)
         if init:
             run.set_tags({"init": init.source, "init_weights": init.digest})
-        scores = fit([MlflowCallback(run, samples)])
+        scores = fit(callbacks=[MlflowCallback(run, samples)])
         run.made(model=MODELS / variant)
         choice = read_choice(MODELS / variant)
         log_choice(run, choice)
@@ -130,6 +130,6 @@ if __name__ == "__main__":
     from components.training.processes import launched, work
 
     if launched():
-        work(train_here, sys.argv[1])
+        run_program(work, train_here, *parameters_of(train).values())
     else:
-        main(train, variant=sys.argv[1])
+        main(train)

@@ -1,4 +1,4 @@
-"""One tiny data set, pair of towers and feature store for the whole suite: the real stages, shrunk."""
+"""One tiny data set, pair of towers and feature store for all tests of a process: the real stages, shrunk."""
 
 import os
 import shutil

@@ -123,10 +123,11 @@ def paired_bootstrap(
     count, width = a.shape
     sums = resampled_sums(np.concatenate([a, b], axis=1), samples, seed)
     differences = formula(sums[:, :width], count) - formula(sums[:, width:], count)
-    scores = [float(formula(values.sum(axis=0), count)) for values in (a, b)]
+    of_a, of_b = (float(formula(values.sum(axis=0), count)) for values in (a, b))
     other_side = min((differences <= 0).sum(), (differences >= 0).sum())
     p = min(1.0, 2 * (1 + int(other_side)) / (samples + 1))
-    return Difference(*scores, scores[0] - scores[1], *_bounds(differences, level), p)
+    low, high = _bounds(differences, level)
+    return Difference(of_a, of_b, of_a - of_b, low, high, p)
 
 
 def _columns(statistics: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ class Evaluation:
     degenerate: str | None = None
     notes: dict[str, list] = field(default_factory=dict)
 
-    def metrics(self) -> dict[str, dict]:
+    def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
         scores = {
             system: {name: row._asdict() for name, row in rows.items()}

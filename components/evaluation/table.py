@@ -1,6 +1,8 @@
-"""Systems x metrics as a table, with intervals: the same rows in the terminal and in the report."""
+"""Systems x metrics as a table, with intervals: the same rows in the terminal and in the report.
 
-import sys
+python -m components.evaluation.table [FOLDER]
+"""
+
 from pathlib import Path
 
 from rich import box
@@ -8,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from components.errors import UserError
 from components.evaluation.results import (
     MONITORS,
     Results,
@@ -20,6 +23,8 @@ from components.evaluation.results import (
 )
 from components.evaluation.scoring.degeneration import failure_panel
 from components.evaluation.scoring.metrics import METRICS, TRUTH
+from components.program import command_line
+from components.program import main as run_program
 
 
 def results_table(results: Results, title: str = "Test split") -> Table:
@@ -74,15 +79,19 @@ def _cell(column: System, metric: str, winner: float | None) -> Text:
 
 
 def main(folder: str = "results") -> None:
-    """Print the table of every variant evaluated in `folder`: python -m components.evaluation.table
-    [FOLDER]
+    """Print the table of every variant evaluated in `folder`.
+
+    Raises:
+        UserError: there is none.
     """
     paths = sorted(Path(folder).glob("*/metrics.json"))
     if not paths:
-        sys.exit(f"{folder}: no evaluation there. Run `dvc repro` first.")
+        raise UserError(f"{folder}: no evaluation there. Run `dvc repro` first.")
     results = {path.parent.name: read_metrics(path.parent) for path in paths}
     Console().print(results_table(results), failure_panels(results))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = command_line(__doc__)
+    parser.add_argument("folder", nargs="?", default="results", help="(%(default)s)")
+    run_program(main, **vars(parser.parse_args()))

@@ -172,9 +172,9 @@ class FeatureStore:
         try:
             columns = ["image_id", "view", "shard", "row", "num_frames"]
             index = pd.read_parquet(self.folder / "index.parquet", columns=columns)
+            self.identity: str = json.loads((self.folder / "meta.json").read_text())["identity"]
         except FileNotFoundError:
             raise UserError(f"{folder}: no feature store. Run `dvc repro features` first.") from None
-        self.identity: str = json.loads((self.folder / "meta.json").read_text())["identity"]
         # The views of an image follow one another: its first row here, and the view counted from there.
         first = index.index[index["view"] == 0]
         self._first = dict(zip(index["image_id"][first], first, strict=True))

@@ -59,7 +59,7 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         self.mapper = Mapper(config)
         self.resampler = PerceiverResampler(config) if config.resampler else None
         self.text_generator = TextGenerator(config, lm)
-        self.processor = None
+        self.processor: Any = None
         self.freeze_towers()
         self.generation_config = GenerationConfig(
             bos_token_id=config.bos_token_id,
@@ -304,8 +304,8 @@ def _output(context: VisualContext, weights: list[Tensor] | None, **fields: Any)
         prefix=context.mapped,
         visual_tokens=context.visual_tokens,
         vision_features=context.vision_features,
-        cross_attentions=weights and tuple(weights),
-        resampler_attentions=context.resampler_attentions and tuple(context.resampler_attentions),
+        cross_attentions=tuple(weights) if weights else None,
+        resampler_attentions=tuple(maps) if (maps := context.resampler_attentions) else None,
     )
 
 

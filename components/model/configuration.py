@@ -1,7 +1,7 @@
 """What a captioner is made of, in the form of `transformers`."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -143,9 +143,7 @@ BRIDGE_FIELDS = POSITIVE + ("mapper", "resampler", "feature_layer", "dropout", "
 """The fields that a user chooses; the towers bring the rest."""
 
 
-def bridge_fields(
-    section: Mapping[str, Any], mapper: Literal["mlp", "transformer", "none"], resampler: bool
-) -> dict[str, Any]:
+def bridge_fields(section: Mapping[str, Any], mapper: str, resampler: bool) -> dict[str, Any]:
     """The block `model` of params.yaml, and a variant, as fields of `CaptionConfig`: `mapper: {depth: 2}` is
     `mapper_depth=2`.
 

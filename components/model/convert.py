@@ -7,7 +7,6 @@ and plain values are read from it; code that the file may hold is not run. OUT_D
 model for `CaptionModel.from_pretrained`.
 """
 
-import argparse
 import pickle
 import re
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ from torch import Tensor
 from components.errors import UserError
 from components.model.captioner import CaptionModel
 from components.model.reference import config_of_reference, entry_of_checkpoint
+from components.program import command_line
+from components.program import main as run_program
 
 RENAMED = (
     (r"^mapper\._mapper\.", "mapper.network."),
@@ -136,14 +137,11 @@ def convert(checkpoint: str | Path, out_dir: str | Path) -> CaptionModel:
 
 def main() -> None:
     """Convert, and say what became of it."""
-    parser = argparse.ArgumentParser(description="Convert a checkpoint of the reference system.")
+    parser = command_line(__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out_dir", type=Path)
     options = parser.parse_args()
-    try:
-        model = convert(options.checkpoint, options.out_dir)
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
+    model = convert(options.checkpoint, options.out_dir)
     learned = model.num_parameters(only_trainable=True)
     print(
         f"{options.out_dir}: {model.num_parameters():,} parameters, {learned:,} of them in the bridge; "
@@ -154,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

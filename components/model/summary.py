@@ -7,7 +7,6 @@ Nothing is downloaded and no memory is taken: the models are built from their co
 device.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -17,10 +16,11 @@ from torchinfo import summary as torchinfo_summary
 from transformers import CLIPVisionConfig, GPT2Config, PreTrainedConfig
 
 from components.config import Params
-from components.errors import UserError
 from components.model.captioner import CaptionModel
 from components.model.configuration import CaptionConfig, bridge_fields
 from components.model.towers import text_config_of, vision_config_of
+from components.program import command_line
+from components.program import main as run_program
 from components.variants import VARIANTS
 
 FULL_SIZE = {"openai/clip-vit-base-patch32": CLIPVisionConfig, "gpt2": GPT2Config}
@@ -81,18 +81,15 @@ def tower_configs(params: Params, folder: Path) -> tuple[PreTrainedConfig, PreTr
 
 def main() -> None:
     """Print both trees."""
-    parser = argparse.ArgumentParser(description="Parameter counts of the captioner.")
+    parser = command_line(__doc__)
     parser.add_argument("--params", default="params.yaml")
     parser.add_argument("--variant", choices=VARIANTS, help="default: the first of params.yaml")
     options = parser.parse_args()
-    try:
-        params = Params.load(options.params)
-        variant = options.variant or params.variants[0]
-        print(f"{options.params}, variant {variant}:\n{summarize(config_of(params, variant))}\n")
-        print(f"Full-size default, variant {variant}:\n{summarize(full_size(variant))}")
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
+    params = Params.load(options.params)
+    variant = options.variant or params.variants[0]
+    print(f"{options.params}, variant {variant}:\n{summarize(config_of(params, variant))}\n")
+    print(f"Full-size default, variant {variant}:\n{summarize(full_size(variant))}")
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -30,7 +30,7 @@ def retrieval(encoder: ClipEncoder, tokenizer: PreTrainedTokenizerBase, tables: 
 @torch.no_grad()
 def perplexity(gpt2: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> float:
     """Perplexity a token of captions with both ends, given BOS."""
-    total = count = 0
+    total, count = 0.0, 0
     for chunk in _chunks(captions):
         batch = pad(tokenizer([wrap(tokenizer, caption) for caption in chunk])["input_ids"], padding=0)
         loss = gpt2(**batch).loss

@@ -10,8 +10,7 @@ from transformers import TrainingArguments
 def training_arguments(
     workdir: str | Path, *, seed: int, epochs: float, batch_size: int, learning_rate: float, **more: Any
 ) -> TrainingArguments:
-    """Cosine schedule with 5 % warm-up, AdamW with weight decay, gradients clipped, nothing saved or reported
-    by default.
+    """Cosine schedule, 5 % warm-up, AdamW with weight decay, clipped gradients; nothing saved or reported.
 
     `more` overrides or adds any field of `transformers.TrainingArguments`; None leaves the default.
     In one process, one GPU is used, however many there are: several need several processes.

@@ -1,39 +1,39 @@
 """One training in several processes, each with a GPU of its own, or its share of the processor's cores.
 
-    launch(2, train, "mlp")               # from a program, with torchrun's machinery
-    torchrun --nproc-per-node 2 -m ...    # by hand: the module calls work(train, "mlp") if `launched()`
+    launch(2, "-m", "flows.train", "mlp")                       # from a program
+    torchrun --nproc-per-node 2 -m flows.train mlp              # the same by hand
 
-The process that fails first speaks for all: its exception is raised, or printed; the others end in silence.
+A program that is `launched()` does its share by `work`. The process that fails first speaks for all; the
+others end in silence.
 """
 
-import multiprocessing
+import logging
 import os
-import pickle
 import signal
+import subprocess
 import sys
 import tempfile
-import threading
-import traceback
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import distributed
-from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.distributed.run import parse_args, run
+from torch.multiprocessing import _prctl_pr_set_pdeathsig
 
 from components.errors import UserError
+from components.program import told
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Those that torchrun's agent takes for itself."""
+TOLD = "CAPTIONER_LAUNCHED"
+"""In the environment of processes that `launch` started: it tells what they failed of."""
 
 
 def launched() -> bool:
-    """Whether this process is one of a distributed training: torchrun, accelerate or `launch` started it."""
+    """Whether this process is one of a distributed training: `launch`, torchrun or accelerate started it."""
     return "LOCAL_RANK" in os.environ
 
 
@@ -61,98 +61,87 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def launch(number: int, function: Callable[..., None], *args: Any) -> None:
-    """Call `function(*args)` in each of `number` new processes, joined as by `torchrun --standalone`.
-
-    A signal ends them all and then has the effect that it would have had here.
+def launch(number: int, *command: str) -> None:
+    """`torchrun --standalone --nproc-per-node NUMBER COMMAND`. What ends this process ends those before.
 
     Raises:
-        UserError: the machine has GPUs, but not as many.
-        Exception: the first one that any of the processes raised.
+        UserError: a process's mistake, or the machine has GPUs, but not as many.
+        RuntimeError: a process failed; what it printed says why.
     """
     if torch.cuda.is_available() and number > (gpus := torch.cuda.device_count()):
         raise UserError(f"train.num_processes is {number}; this machine has {gpus} GPU(s), one a process.")
-    with tempfile.TemporaryDirectory(prefix="train-") as scratch, _signals_handed_on():
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=number,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=scratch),
+    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // number))}
+    with tempfile.TemporaryDirectory(prefix="train-") as logs:
+        starter = [sys.executable, "-m", __name__, "--standalone", f"--nproc-per-node={number}"]
+        process = subprocess.Popen(
+            [*starter, f"--log-dir={logs}", *command],
+            env=share | os.environ | {TOLD: "true"},
+            start_new_session=True,  # Ctrl-C reaches this process alone, which sees to the others
         )
         try:
-            elastic_launch(config, _call)(function, *args)
-        except ChildFailedError:
-            for failure in Path(scratch).rglob("failure"):
-                raise pickle.loads(failure.read_bytes()) from None
+            code = process.wait()
+        except BaseException:  # Ctrl-C, SIGTERM, or Prefect cancels
+            process.terminate()
+            process.wait()
             raise
+        if mistakes := [text for path in Path(logs).rglob("failure") if (text := path.read_text())]:
+            raise UserError(mistakes[0])
+    if code:
+        raise RuntimeError("A process of the training failed. What it printed says why.")
 
 
-def work(function: Callable[..., None], *args: Any) -> None:
-    """Call `function(*args)` as one of the processes that torchrun started; exit with 1 after a failure."""
-    try:
-        _call(function, *args)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if not getattr(error, "speaks", False):
-            sys.exit(1)
-        if isinstance(error, UserError):
-            sys.exit(f"\n{function.__name__} failed: {error}")
-        raise
+def work(function: Callable[..., None], *args: Any) -> int:
+    """Call `function(*args)` as one of the processes; the exit code of one that fails in silence.
 
-
-def _call(function: Callable[..., None], *args: Any) -> None:
-    """What each process does."""
+    Raises:
+        Exception: whatever `function` raises, if this process is the first to fail.
+    """
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, os.cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
-    if is_first():  # another one failed, or torchrun was stopped: close what is open, as after Ctrl-C
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Another one failed, or torchrun was stopped: the first one closes what is open, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler if is_first() else signal.SIG_DFL)
     try:
         function(*args)
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
-        error.speaks = _is_first_failure(error)
+        mistake = told(error)
+        if not _is_first_failure(mistake) or (mistake and TOLD in os.environ):
+            return 1
         raise
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+    return 0
 
 
-def _is_first_failure(error: Exception) -> bool:
-    """Whether no other process of this machine has failed; `error` is then kept for `launch` to raise."""
-    path = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", "/none")).parent.parent / "failure"
-    if not isinstance(error, UserError):
-        error.add_note("".join(traceback.format_exception(error)))  # a traceback does not pass a process
+def _is_first_failure(mistake: str | None) -> bool:
+    """Whether no other process of this machine has failed; `mistake` is then left for `launch`."""
+    if (file := os.environ.get("TORCHELASTIC_ERROR_FILE")) is None:
+        return True
     try:
-        with path.open("xb") as file:
-            pickle.dump(error, file)
+        with (Path(file).parents[1] / "failure").open("x") as failure:
+            failure.write(mistake or "")
     except FileExistsError:
         return False
     return True
 
 
-@contextmanager
-def _signals_handed_on() -> Iterator[None]:
-    """Afterwards no process is left, and signals are given back to whom they belong; one that came, too."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    children = set(multiprocessing.active_children())
-    received = None
+def torchrun() -> int | str:
+    """torchrun, silent of a failure that the process itself has told; who kills `launch` ends it, too."""
+    _prctl_pr_set_pdeathsig(signal.SIGTERM)
+    logging.disable()
     try:
-        yield
+        run(parse_args(None))
     except SignalException as error:
-        received = error.sigval
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        for child in set(multiprocessing.active_children()) - children:  # a signal that comes while torchrun
-            child.terminate()  # starts them makes it forget them
-            child.join()
-    if received is not None:
-        signal.raise_signal(received)
-        raise KeyboardInterrupt
+        for forgotten in psutil.Process().children():  # the signal came while they were being started
+            forgotten.kill()
+        return 128 + error.sigval
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return failure.message if failure.exitcode < 0 else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(torchrun())

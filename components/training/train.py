@@ -35,6 +35,7 @@ def train_variant(
     features: Features,
     towers: str | Path,
     out: str | Path,
+    checkpoints: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
     init: Init | None = None,
 ) -> dict[str, float]:
@@ -46,6 +47,7 @@ def train_variant(
     `components.training.processes`); the first one alone writes.
 
     Args:
+        checkpoints: a folder for this training alone; it is gone when the training is complete.
         init: a trained captioner whose bridge this one starts from (`train.init`).
 
     Raises:
@@ -54,7 +56,6 @@ def train_variant(
     """
     if variant not in VARIANTS:
         raise UserError(f"There is no variant '{variant}'. Known: {', '.join(VARIANTS)}.")
-    checkpoints = Path(out).parent.parent / "checkpoints" / variant
     torch.manual_seed(params.seed)
     towers = Path(towers)
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])

@@ -10,6 +10,7 @@ from PIL import Image
 from components.config import Params
 from components.data.prepare.contact_sheet import contact_sheet, main, mixed
 from components.data.tables import SPLITS, Tables
+from components.errors import UserError
 from tests.parameters import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -75,9 +76,7 @@ def test_sheet_command(prepared: Tables, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_sheet_of_nothing_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(
-        SystemExit, match="error: .*images.parquet: no such file. Make it with `dvc repro prepare`"
-    ):
+    with pytest.raises(UserError, match="images.parquet: no such file. Make it with `dvc repro prepare`"):
         main([str(tmp_path)])
 
 

@@ -80,8 +80,9 @@ def test_training_and_evaluation_on_clips_with_and_without_a_store(
     short = tiny(train={"epochs": 2, "validations": 2})
     scores = {}
     for name, features in (("kept", clip_store), ("live", LiveFeatures(clips, encoder))):
-        trained = train_variant(short, "mlp", clips, features, towers, tmp_path / name / "models" / "mlp")
-        evaluation = evaluate_variant(short, clips, features, towers, tmp_path / name / "models" / "mlp")
+        out = tmp_path / name / "models" / "mlp"
+        trained = train_variant(short, "mlp", clips, features, towers, out, tmp_path / name / "checkpoints")
+        evaluation = evaluate_variant(short, clips, features, towers, out)
         scores[name] = trained["loss"], evaluation.intervals["model"]["perplexity"].mean
     assert np.allclose(scores["kept"], scores["live"], rtol=2e-3)
     kept, live = (load_file(tmp_path / n / "models/mlp/model.safetensors") for n in ("kept", "live"))
@@ -121,7 +122,10 @@ def test_training_draws_all_views(clips, encoder, params, towers, tmp_path):
             return super().batch(image_ids, views)
 
     features = Watched(clips, encoder, views=2)
-    train_variant(short, "mlp", clips, features, towers, tmp_path / "models" / "mlp")
+    places = tmp_path / "models" / "mlp", tmp_path / "checkpoints"
+    train_variant(short, "mlp", clips, features, towers, *places)
+        short, "mlp", clips, features, towers, tmp_path / "models" / "mlp", tmp_path / "checkpoints"
+    )
     assert drawn == {0, 1}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from components.evaluation.evaluate import evaluate
+from components.evaluation.evaluate import Evaluation, evaluate
 from components.evaluation.scoring.scorers import References
 from components.registry.lookup import find_run
 from components.tracking import open_variant_run
@@ -16,9 +16,8 @@ from tests.evaluation_fixtures import corpus
 from tests.tracking_fixtures import PARAMS, enter_project
 
 
-def run_with(variant: str, captions: dict[str, str], references: dict, test_data: str) -> str:
+def run_with(variant: str, evaluation: Evaluation, test_data: str) -> str:
     """The id of a run that left these test captions."""
-    evaluation = evaluate({"model": captions}, References(references), samples=100)
     dataset = {
         "name": "prepared-test",
         "digest": test_data,
@@ -37,13 +36,15 @@ def run_with(variant: str, captions: dict[str, str], references: dict, test_data
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Run ids: perfect captions, guesses, and guesses for other data."""
-    references, systems = corpus()
+    captions, systems = corpus()
+    references = References(captions)
+    copy, guess = (evaluate({"model": systems[name]}, references, samples=100) for name in ("copy", "guess"))
     with pytest.MonkeyPatch.context() as patch:
         enter_project(tmp_path_factory.mktemp("compare") / "project", patch)
         yield {
-            "mlp": run_with("mlp", systems["copy"], references, "t1"),
-            "transformer": run_with("transformer", systems["guess"], references, "t1"),
-            "mlp-only": run_with("mlp-only", systems["guess"], references, "t2"),
+            "mlp": run_with("mlp", copy, "t1"),
+            "transformer": run_with("transformer", guess, "t1"),
+            "mlp-only": run_with("mlp-only", guess, "t2"),
         }
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from tests.flows_fixtures import copy_project, environment, run
 
+pytestmark = pytest.mark.slow
+
 PARAMS = {"train": {"epochs": 18, "validations": 9}}
 
 
@@ -25,7 +27,7 @@ def project(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    serve = start(folder, "serve.log", "flows.serve", "--port", str(port))
+    serve = start(folder, "serve.log", "flows.prefect_server", "--port", str(port))
     try:
         until(lambda: (folder / ".prefect/server.json").exists() or serve.poll() is not None, 600)
         deployed = run(folder, "prefect", "deploy", "--all")
@@ -72,9 +74,9 @@ def test_a_mistake_on_the_command_line_is_one_message(project, arguments, told):
 
 
 def test_a_second_server_is_refused_by_the_address_of_the_first(project):
-    done = run(project, "python", "-m", "flows.serve")
+    done = run(project, "python", "-m", "flows.prefect_server")
     assert done.returncode == 1 and done.stderr.startswith(
-        "flows.serve: A server of this project runs already"
+        "\nflows.prefect_server: A server of this project runs already"
     )
 
 

@@ -1,6 +1,7 @@
 """What a user sees of a mistake: one message, no traceback, an exit code, nothing half-written."""
 
 import errno
+import importlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from components.errors import UserError
+from flows.stage import Stage
 from tests.parameters import TINY, merged
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,53 @@ def test_a_misspelt_key(project):
 
 def test_a_missing_stage_output(project):
     assert_told(run(project, "flows.features"), "data/prepared", "prepare")
+
+
+@pytest.fixture
+def prepared(project, tables, monkeypatch) -> Path:
+    """The project with its data; the current folder."""
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (project / "data").mkdir()
+    (project / "data/prepared").symlink_to(tables.folder)
+    return project
+
+
+@pytest.mark.parametrize("name", ["features", "train", "evaluate"])
+def test_towers_that_are_missing_are_named(name, prepared):
+    with pytest.raises(UserError, match=r"^data/towers/clip/config.json: no such .* `dvc repro towers`.$"):
+        program(name).run(**OF_VARIANT.get(name, {}))
+
+
+@pytest.mark.parametrize("name", ["evaluate", "report", "register"])
+def test_models_and_results_that_are_missing_are_named(name, prepared, towers):
+    (prepared / "data/towers").symlink_to(towers)
+    model = prepared / "models/mlp"
+    message = r": no such file. Make it with `dvc repro train@mlp`.$"
+    with pytest.raises(UserError, match=f"^models/mlp/config.json{message}"):
+        program(name).run(**OF_VARIANT.get(name, {}))
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=f"^models/mlp/model.safetensors{message}"):
+        program(name).run(**OF_VARIANT.get(name, {}))
+    if name != "evaluate":
+        (model / "model.safetensors").touch()
+        with pytest.raises(UserError, match=r"^results/mlp/metrics.json: .*`dvc repro evaluate@mlp`.$"):
+            program(name).run()
+
+
+OF_VARIANT = {"train": {"variant": "mlp"}, "evaluate": {"variant": "mlp"}}
+
+
+def program(name: str) -> Stage:
+    """The stage of this name."""
+    return getattr(importlib.import_module(f"flows.{name}"), name)
+
+
+def test_a_variant_that_is_missing_or_unknown(project):
+    for argument, told in ((), "required: variant"), (("cnn",), "invalid choice: 'cnn' (choose from"):
+        code, output = run(project, "flows.train", *argument)
+        assert code == 2 and told in output and "Traceback" not in output
 
 
 def test_a_corrupt_picture(project, tables, pretrained):

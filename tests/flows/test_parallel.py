@@ -24,6 +24,8 @@ from flows.stage import piece_task
 from flows.stage import stage as as_stage
 from tests.parameters import TINY, merged
 
+pytestmark = pytest.mark.slow
+
 SHARD = 120  # rows: the 400 pictures become four shards
 CLUSTERS = ("ray", "dask")
 
@@ -156,7 +158,12 @@ def test_when_one_piece_fails_others_stop_at_their_next_report(in_prefect, serve
         pieces = [Batch(number, []) for number in range(3)]
         map_task(Runner(workers=2), work, pieces, [1, 1000, 1000])
 
-    message = mapping.flow(return_state=True).message if in_prefect else mapping.run()
+    if in_prefect:
+        message = mapping.flow(return_state=True).message
+    else:
+        with pytest.raises(UserError) as failed:
+            mapping.run()
+        message = str(failed.value)
     assert message == "piece 0 is broken."
     assert len(reached) < 1000
 

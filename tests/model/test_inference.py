@@ -2,15 +2,23 @@
 
 import pytest
 import torch
+from transformers import CLIPVisionConfig, GPT2Config
 
 from components.errors import UserError
 from components.model import can_compile, for_inference
-from tests.model_fixtures import captions, images, tiny_model
+from tests.model_fixtures import TEXT, VISION, captions, images, tiny_model
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile(), reason="torch.compile needs a C++ compiler")
 def test_compiled_captions_are_the_same():
-    model, pictures = tiny_model(gates=0.5), images()
+    # one block each, as compiling is slow
+    text, vision = (
+        GPT2Config(**(TEXT | {"n_layer": 1})),
+        CLIPVisionConfig(**(VISION | {"num_hidden_layers": 1})),
+    )
+    model = tiny_model(gates=0.5, text_config=text, vision_config=vision, resampler_depth=1)
+    pictures = images()
     decoding = {"num_beams": 3, "max_new_tokens": 8, "return_dict_in_generate": True, "output_scores": True}
     expected = model.generate(pixel_values=pictures, **decoding)
     compiled = for_inference(model, torch_compile=True)

@@ -92,6 +92,7 @@ def test_a_bfloat16_model_captions(batch):
     assert sequences.shape[0] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("gcc") and not shutil.which("clang"), reason="torch.compile needs a C compiler"
 )

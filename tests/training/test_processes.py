@@ -17,9 +17,12 @@ from transformers import TrainerCallback
 from components.data.tables import read_tables
 from components.errors import UserError
 from components.features.store import FeatureStore
-from components.training.processes import is_first, launch
+from components.program import main
+from components.training.processes import is_first, launch, work
 from components.training.train import train_variant
 from tests.parameters import TINY, tiny
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "validations": 2, "validation_images": 17}
@@ -47,13 +50,19 @@ class FirstStep(TrainerCallback):
         self.path.write_text(str(state.global_step))
 
 
-def fit(train: dict, data: Path, towers: Path, store: Path, out: Path, mistake: int | None = None) -> None:
+def fit(train: dict, data: str, towers: str, store: str, out: str, mistake: int | None = None) -> None:
     """What each process does; only the second makes the mistake."""
-    params = tiny(train=SHORT | train)
+    out, params = Path(out), tiny(train=SHORT | train)
     callbacks = [FirstStep(out.parent.parent / "begin")] if is_first() else []
     if mistake and not is_first():
         callbacks.append(Mistake(mistake))
-    train_variant(params, "mlp", read_tables(data), FeatureStore(store), towers, out, callbacks)
+    checkpoints = out.parent.parent / "checkpoints"
+    train_variant(params, "mlp", read_tables(data), FeatureStore(store), towers, out, checkpoints, callbacks)
+
+
+def fit_in_two(*arguments) -> None:
+    """`fit` in two processes, of which this file is the program."""
+    launch(2, "-m", __name__, json.dumps(arguments, default=str))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +83,7 @@ def alone(inputs, tmp_path_factory) -> Path:
 def together(inputs, tmp_path_factory) -> Path:
     """Trained in two processes, each step in two pieces."""
     out = tmp_path_factory.mktemp("together") / "models" / "mlp"
-    launch(2, fit, {"gradient_accumulation_steps": 2}, *inputs, out)
+    fit_in_two({"gradient_accumulation_steps": 2}, *inputs, out)
     return out
 
 
@@ -86,7 +95,7 @@ def test_parameters_that_are_shared_out_learn_the_same(inputs, tmp_path):
     """By AdamW: Muon needs whole matrices."""
     whole, shared = (tmp_path / name / "models" / "mlp" for name in ("whole", "shared"))
     fit({"optim": "adamw"}, *inputs, whole)
-    launch(2, fit, {"optim": "adamw", "fsdp": True}, *inputs, shared)
+    fit_in_two({"optim": "adamw", "fsdp": True}, *inputs, shared)
     assert_same_training(whole, shared)
 
 
@@ -95,9 +104,9 @@ def test_a_mistake_in_one_process_is_raised_and_the_training_goes_on_from_its_ch
 ):
     out, pieces = tmp_path / "models" / "mlp", {"gradient_accumulation_steps": 2}
     with pytest.raises(UserError, match="^shard-00001.npy: unreadable.$"):
-        launch(2, fit, pieces, *inputs, out, 15)
+        fit_in_two(pieces, *inputs, out, 15)
     assert not out.exists() and (tmp_path / "begin").read_text() == "0"
-    launch(2, fit, pieces, *inputs, out)
+    fit_in_two(pieces, *inputs, out)
     assert (tmp_path / "begin").read_text() == "12", "it began anew"
     first, second = weights(together), weights(out)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -123,14 +132,16 @@ def test_an_interrupt_ends_all_processes(tmp_path):
 WAITING = """
 import os, time
 from pathlib import Path
-from components.training.processes import launch
+from components.training.processes import launch, launched, work
 
 def wait():
     Path(__file__).with_name(f"{os.getpid()}.pid").touch()
     time.sleep(600)
 
-if __name__ == "__main__":
-    launch(2, wait)
+if launched():
+    work(wait)
+else:
+    launch(2, __file__)
 """
 
 
@@ -162,3 +173,7 @@ def assert_same_training(a: Path, b: Path) -> None:
     first, second = weights(a), weights(b)
     assert first.keys() == second.keys()
     assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-4
+
+
+if __name__ == "__main__":
+    main(work, fit, *json.loads(sys.argv[1]))

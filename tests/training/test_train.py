@@ -31,8 +31,8 @@ class Interrupt(TrainerCallback):
 @pytest.fixture(scope="module")
 def trained(params, tables, store, towers, tmp_path_factory):
     """The folder of an undisturbed training, and its scores."""
-    out = tmp_path_factory.mktemp("models") / "mlp"
-    return out, train_variant(params, "mlp", tables, store, towers, out)
+    out, checkpoints = places(tmp_path_factory.mktemp("trained"))
+    return out, train_variant(params, "mlp", tables, store, towers, out, checkpoints)
 
 
 def test_the_loss_falls_and_the_gates_open(trained):
@@ -90,7 +90,7 @@ def test_another_decoding_is_chosen_without_training_again(trained, params, tabl
     """It changes no weight: an interrupted training goes on."""
     saved = first_checkpoint(trained[0])
     with pytest.raises(KeyboardInterrupt):
-        train_variant(params, "mlp", tables, store, towers, tmp_path / "mlp", [Interrupt(saved + 1)])
+        train_variant(params, "mlp", tables, store, towers, *places(tmp_path), [Interrupt(saved + 1)])
     values = params.model_dump(by_alias=True)
     decoding = values["train"]["decoding"] | {"num_beams": 3}
     changed = Params.model_validate(values | {"train": values["train"] | {"decoding": decoding}})
@@ -101,11 +101,11 @@ def test_another_decoding_is_chosen_without_training_again(trained, params, tabl
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_variant(changed, "mlp", tables, store, towers, tmp_path / "mlp", [First()])
+        train_variant(changed, "mlp", tables, store, towers, *places(tmp_path), [First()])
 
 
 def test_a_second_training_gives_the_same_weights(trained, params, tables, store, towers, tmp_path):
-    train_variant(params, "mlp", tables, store, towers, tmp_path / "mlp")
+    train_variant(params, "mlp", tables, store, towers, *places(tmp_path))
     assert_equal_weights(trained[0], tmp_path / "mlp")
 
 
@@ -114,9 +114,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     later, trained, params, tables, store, towers, tmp_path
 ):
     """Mid-epoch, after the first checkpoint: references, order, optimizer and schedule go on exactly."""
-    out, saved = tmp_path / "mlp", first_checkpoint(trained[0])
+    out, checkpoints, saved = *places(tmp_path), first_checkpoint(trained[0])
     with pytest.raises(KeyboardInterrupt):
-        train_variant(params, "mlp", tables, store, towers, out, [Interrupt(saved + later)])
+        train_variant(params, "mlp", tables, store, towers, out, checkpoints, [Interrupt(saved + later)])
     assert not out.exists()
     steps = []
 
@@ -124,7 +124,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         def on_step_end(self, args, state, control, **kwargs):
             steps.append(state.global_step)
 
-    train_variant(params, "mlp", tables, store, towers, out, [Count()])
+    train_variant(params, "mlp", tables, store, towers, out, checkpoints, [Count()])
     assert steps[0] == saved + 1, "it began anew"
     assert_equal_weights(trained[0], out)
 
@@ -132,7 +132,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 def test_a_kill_while_a_checkpoint_is_written_costs_that_checkpoint_alone(
     trained, params, tables, store, towers, tmp_path, monkeypatch
 ):
-    out, saved = tmp_path / "models" / "mlp", first_checkpoint(trained[0])
+    out, checkpoints, saved = *places(tmp_path), first_checkpoint(trained[0])
     save = CaptionTrainer._save_rng_state
 
     def die(self, folder):
@@ -142,16 +142,15 @@ def test_a_kill_while_a_checkpoint_is_written_costs_that_checkpoint_alone(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(CaptionTrainer, "_save_rng_state", die)
-        train_variant(params, "mlp", tables, store, towers, out)
-    checkpoints = tmp_path / "checkpoints" / "mlp"
+        train_variant(params, "mlp", tables, store, towers, out, checkpoints)
     assert [path.name for path in checkpoints.glob("checkpoint-*")] == [f"checkpoint-{saved}"]
-    train_variant(params, "mlp", tables, store, towers, out)
+    train_variant(params, "mlp", tables, store, towers, out, checkpoints)
     assert_equal_weights(trained[0], out)
 
 
 def test_changed_parameters_begin_anew(params, tables, store, towers, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train_variant(params, "mlp", tables, store, towers, tmp_path / "mlp", [Interrupt(15)])
+        train_variant(params, "mlp", tables, store, towers, *places(tmp_path), [Interrupt(15)])
     values = params.model_dump(by_alias=True)
     changed = Params.model_validate(values | {"train": values["train"] | {"learning_rate": 1e-4}})
 
@@ -161,7 +160,7 @@ def test_changed_parameters_begin_anew(params, tables, store, towers, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_variant(changed, "mlp", tables, store, towers, tmp_path / "mlp", [First()])
+        train_variant(changed, "mlp", tables, store, towers, *places(tmp_path), [First()])
 
 
 def test_a_folder_of_checkpoints_is_claimed_by_one_training(tmp_path):
@@ -177,8 +176,13 @@ def test_a_folder_of_checkpoints_is_claimed_by_one_training(tmp_path):
 def test_every_variant_trains(variant, params, tables, store, towers, tmp_path):
     values = params.model_dump(by_alias=True)
     short = Params.model_validate(values | {"train": values["train"] | {"epochs": 0.5, "validations": 1}})
-    train_variant(short, variant, tables, store, towers, tmp_path / variant)
+    train_variant(short, variant, tables, store, towers, tmp_path / variant, tmp_path / "checkpoints")
     assert CaptionModel.from_pretrained(tmp_path / variant).processor is not None
+
+
+def places(folder):
+    """Where a model goes, and the checkpoints of its training."""
+    return folder / "mlp", folder / "checkpoints"
 
 
 def first_checkpoint(out) -> int:
@@ -195,7 +199,7 @@ def assert_equal_weights(a, b):
 def test_bfloat16_learns_as_float32_does(trained, params, tables, store, towers, tmp_path):
     """By autocast: what is saved is float32."""
     half = params.model_copy(update={"train": params.train.model_copy(update={"bf16": True})})
-    train_variant(half, "mlp", tables, store, towers, tmp_path / "mlp")
+    train_variant(half, "mlp", tables, store, towers, *places(tmp_path))
     assert CaptionModel.from_pretrained(tmp_path / "mlp").dtype == torch.float32
     expected, found = (
         [r["loss"] for r in json.loads((folder / "history.json").read_text()) if "loss" in r]

@@ -47,7 +47,9 @@ def start(params, tables, store, towers, out, init=None, step=0) -> Stop:
     """Train until `step`."""
     stop = Stop(step)
     with pytest.raises(KeyboardInterrupt):
-        train_variant(params, "mlp", tables, store, towers, out, [stop], init=init)
+        train_variant(
+            params, "mlp", tables, store, towers, out, out.with_name("checkpoints"), [stop], init=init
+        )
     return stop
 
 

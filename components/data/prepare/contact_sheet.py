@@ -3,8 +3,6 @@
 python -m components.data.prepare.contact_sheet data/prepared [--out sheet.png] [--split train] [--number 40]
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +10,9 @@ from PIL import Image
 
 from components.data.display import caption_sheet
 from components.data.tables import SPLITS, Tables, read_tables
-from components.errors import UserError
 from components.files import atomic_path
+from components.program import command_line
+from components.program import main as run_program
 
 
 def contact_sheet(tables: Tables, number: int = 40, columns: int = 5, captions: int = 3) -> Image.Image:
@@ -36,22 +35,19 @@ def mixed(tables: Tables, number: int) -> Tables:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command above."""
-    parser = argparse.ArgumentParser(description="A page of pictures with their captions.")
+    parser = command_line(__doc__)
     parser.add_argument("folder", type=Path, help="a prepared data set")
     parser.add_argument("--out", type=Path, help="the page; default: contact_sheet.png in FOLDER")
     parser.add_argument("--split", choices=SPLITS, help="default: a third from each")
     parser.add_argument("--number", type=int, default=40, help="of pictures")
     options = parser.parse_args(arguments)
     out = options.out or options.folder / "contact_sheet.png"
-    try:
-        tables = read_tables(options.folder)
-        part = tables.split(options.split) if options.split else mixed(tables, options.number)
-        with atomic_path(out) as path:
-            contact_sheet(part, options.number).save(path, format="PNG")
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    tables = read_tables(options.folder)
+    part = tables.split(options.split) if options.split else mixed(tables, options.number)
+    with atomic_path(out) as path:
+        contact_sheet(part, options.number).save(path, format="PNG")
     print(out)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

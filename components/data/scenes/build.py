@@ -164,7 +164,9 @@ def draw_scene(kind: str, splits: Combinations, split: str, ground: Ground, rng:
     """A random scene of `kind` from the combinations of `split`; of counts, each number as often."""
     if kind == "counts":
         asked = rng.choice(list(PLACES))
-        return Counts(*rng.choice([one for one in splits[f"counts-{split}"] if one[1] == asked]), ground)
+        known = [one for one in splits[f"counts-{split}"] if one[1] == asked]
+        drawing, number, place = rng.choice(known)
+        return Counts(drawing, number, place, ground)
     first, second = rng.sample(rng.choice(splits[f"pairs-{split}"]), 2)
     numbers = (1, 1) if kind == "pairs" else rng.choice(((1, 2), (2, 1)))
     return Pair(first, second, *numbers, horizontal=rng.random() < 0.5, ground=ground)

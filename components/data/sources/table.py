@@ -27,7 +27,7 @@ class Table(Source):
     """Pictures lie in `data.images`, or beside the table."""
 
     name = "table"
-    file_columns = FILE_COLUMNS
+    file_columns: tuple[str, ...] = FILE_COLUMNS
 
     def read(self, workdir: Path) -> Raw:
         """Rows of the same file are one image; its id is the column `image_id`, or else the file's name, in

@@ -39,7 +39,8 @@ class Video(Table):
         for number, frame in enumerate(frames):
             frame.save(target / f"{number:03d}.jpg", quality=QUALITY)
         digest = hashlib.sha256(f"{len(frames)} of ".encode() + file.read_bytes()).hexdigest()
-        return Found(*frames[0].size, digest, num_frames=len(frames))
+        width, height = frames[0].size
+        return Found(width, height, digest, num_frames=len(frames))
 
 
 def sample_frames(file: Path, number: int) -> list[Image.Image]:

@@ -5,15 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import HTTPServer
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 
 from components.errors import UserError
-from flows.serve import serve
-from flows.server import SERVER, announced, running_server
+from flows.prefect_server import serve
+from flows.server_address import SERVER, announced, running_server
 from tests.flows_fixtures import environment, run
+from tests.test_program import Answering
 
 CODE = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -82,25 +85,36 @@ def watched() -> None:
 main(watched)
 """
     (tmp_path / "program.py").write_text(code)
-    assert with_server(tmp_path, "python", "program.py").stdout == "in a flow: True\n"
+    dead = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
+    assert with_server(tmp_path, "python", "program.py", **dead).stdout == "in a flow: True\n"
     assert run(tmp_path, "python", "program.py", **CODE).stdout == "in a flow: False\n"
 
 
 def test_a_command_that_does_not_exist_is_named(tmp_path):
     done = with_server(tmp_path, "dvcc", "repro")
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("flows.serve: dvcc: No such file or directory.")
+    assert done.stderr.strip().endswith("flows.prefect_server: dvcc: No such file or directory.")
 
 
 def test_a_server_of_the_users_own_is_kept(tmp_path):
     show = "import os; print(os.environ['PREFECT_API_URL'])"
-    done = with_server(tmp_path, "python", "-c", show, PREFECT_API_URL="http://127.0.0.1:1/api")
-    assert done.stdout.strip() == "http://127.0.0.1:1/api"
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        done = with_server(tmp_path, "python", "-c", show, PREFECT_API_URL=url)
+        server.shutdown()
+    assert done.stdout.strip() == url
+
+
+def test_a_server_of_the_users_own_that_is_down_is_told_at_once(tmp_path):
+    done = with_server(tmp_path, "python", "-c", "1", PREFECT_API_URL="http://127.0.0.1:1/api")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "PREFECT_API_URL is http://127.0.0.1:1/api: no Prefect server answers there" in done.stderr
 
 
 def test_signals_end_the_command_and_the_server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = [sys.executable, "-m", "flows.serve", "sh", "-c", "echo here; exec sleep 300"]
+    command = [sys.executable, "-m", "flows.prefect_server", "sh", "-c", "echo here; exec sleep 300"]
     env = environment(tmp_path) | CODE
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "here\n"
@@ -114,5 +128,5 @@ def test_signals_end_the_command_and_the_server(tmp_path, monkeypatch):
 
 
 def with_server(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess:
-    """`python -m flows.serve COMMAND` in `folder`."""
-    return run(folder, "python", "-m", "flows.serve", *command, **(CODE | more))
+    """`python -m flows.prefect_server COMMAND` in `folder`."""
+    return run(folder, "python", "-m", "flows.prefect_server", *command, **(CODE | more))

@@ -1,11 +1,11 @@
 """Prefect's server with its UI, and a worker of the pool `local`, until Ctrl-C.
 
-python -m flows.serve
-python -m flows.serve --port 4300
+python -m flows.prefect_server
+python -m flows.prefect_server --port 4300
 prefect deploy --all                          # in another terminal, once: the deployment
 prefect deployment run train-caption
 
-python -m flows.serve dvc repro               # the server alone, for as long as this command runs
+python -m flows.prefect_server dvc repro      # the server alone, for as long as this command runs
 """
 
 import argparse
@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.errors import UserError
-from flows.server import announced, running_server
+from components.program import command_line, main
+from flows.server_address import announced, require_answer, running_server
 
 HOST, POOL = "127.0.0.1", "local"
 START_SECONDS, STOP_SECONDS = 300, 60  # a busy machine; a worker gives its runs 30 s to end
@@ -60,6 +61,7 @@ def run(command: list[str]) -> int:
     from prefect.settings import PREFECT_API_URL  # environment or profile
 
     if url := PREFECT_API_URL.value():
+        require_answer(url)
         os.environ["PREFECT_API_URL"] = url  # where stages look
         return attend(command)
     with server(free_port(), greet=False) as (url, _), announced(url):
@@ -158,20 +160,23 @@ def interrupt(*_) -> None:
     raise KeyboardInterrupt
 
 
+def until_stopped(port: int, command: list[str]) -> int | None:
+    """Run `command` with a server, or server and worker by themselves; a signal ends these in good order."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        if command:
+            return run(command)
+        serve(port)
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
+    return None
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--port", type=int, default=4200, help="of server and UI (%(default)s)")
     parser.add_argument(
         "command", nargs=argparse.REMAINDER, help="run it with a server, without a worker, and stop with it"
     )
-    options = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-    try:
-        if options.command:
-            sys.exit(run(options.command))
-        serve(options.port)
-    except KeyboardInterrupt:
-        print("\nStopped.", flush=True)
-    except UserError as error:
-        sys.exit(f"flows.serve: {error}")
+    main(until_stopped, **vars(parser.parse_args()))

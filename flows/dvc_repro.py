@@ -1,0 +1,102 @@
+"""`dvc repro`, with the variants side by side where that is faster.
+
+    python -m flows.dvc_repro
+
+DVC runs one stage after the other. The variants need nothing of each other, and without a GPU their matrices
+are too small for several cores: two trainings at once take two thirds of the time of one after the other. So
+each variant is trained and evaluated by a `dvc repro` of its own, with its share of the cores, and a last one
+does the rest.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from components.config import Params
+from components.program import command_line, main
+
+DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
+
+
+def repro() -> int:
+    """Bring all stages up to date; the exit code of the `dvc repro` that failed, or 0.
+
+    Raises:
+        UserError: params.yaml is missing or wrong, or MLflow's server does not answer.
+    """
+    variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
+    if len(variants) > 1 and cores > 1 and not _has_gpu():
+        _make_store()
+        if code := wait(dvc("features")):
+            return code
+        width = min(cores, len(variants))
+        for start in range(0, len(variants), width):
+            if code := side_by_side(variants[start : start + width], cores // width):
+                return code
+    return wait(dvc())
+
+
+def dvc(*targets: str, **options: Any) -> subprocess.Popen[bytes]:
+    """`dvc repro TARGETS`, in a session of its own: Ctrl-C reaches only us."""
+    return subprocess.Popen([*DVC, *targets], start_new_session=True, **options)
+
+
+def wait(*processes: subprocess.Popen[bytes]) -> int:
+    """The first exit code that is not 0, once all have ended. Ctrl-C and SIGTERM end their stages first."""
+    try:
+        codes = [process.wait() for process in processes]
+    except KeyboardInterrupt:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # to the stage, too, which DVC waits for
+        for process in processes:
+            process.wait()
+        raise
+    return next(filter(None, codes), 0)
+
+
+def side_by_side(variants: Sequence[str], threads: int) -> int:
+    """Train and evaluate `variants` at once, each with `threads` cores; the first exit code that is not 0."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    options = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # Single items: to look at what lies upstream, each would need it for itself alone.
+    processes = [dvc("--single-item", f"train@{v}", f"evaluate@{v}", **options) for v in variants]
+    readers = [threading.Thread(target=_tell, args=pair) for pair in zip(variants, processes, strict=True)]
+    for reader in readers:
+        reader.start()
+    code = wait(*processes)
+    for reader in readers:
+        reader.join()
+    return code
+
+
+def _tell(variant: str, process: subprocess.Popen[bytes]) -> None:
+    """Print the lines of `process` under the name of its variant; of a progress bar only how it ended."""
+    for line in process.stdout or ():
+        if text := line.decode(errors="replace").rstrip().rsplit("\r", 1)[-1].strip():
+            print(f"{variant}: {text}", flush=True)
+
+
+def _has_gpu() -> bool:
+    import torch  # imports slowly
+
+    return torch.cuda.is_available()
+
+
+def _make_store() -> None:
+    """MLflow's database must not be made by two processes at once; and a server that is down is told now."""
+    from components.tracking.faults import friendly
+    from components.tracking.store import connect
+
+    with friendly("Opening the MLflow store"):
+        connect()
+
+
+if __name__ == "__main__":
+    command_line(__doc__).parse_args()
+    main(repro)
