@@ -3,8 +3,12 @@
 python -m flows.prepare
 """
 
+from pathlib import Path
+
 from components.config import Params
 from components.data.prepare.prepare import prepare as prepare_data
+from components.errors import UserError
+from components.tracking.store import project_root
 from flows.paths import FAULTS, PREPARED
 from flows.stage import main, stage
 
@@ -14,7 +18,22 @@ def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
     params = Params.load().data
     options = params.model_dump(exclude={"folder", "licence"}) | params.files()
-    prepare_data(out=PREPARED, report=FAULTS.parent, **options)
+    try:
+        prepare_data(out=PREPARED, report=FAULTS.parent, **options)
+    except UserError as error:
+        raise UserError(f"{error}{not_copied(params.folder)}") from error
+
+
+def not_copied(folder: str) -> str:
+    """What to do if this is a queued DVC experiment, which lacks data that lie in the project; else ''."""
+    here, there = ({path.name for path in Path(at, folder).glob("*")} for at in (Path(), project_root()))
+    if not (lacking := sorted(there - here)):
+        return ""
+    files = " ".join(f"{folder}/{name}" for name in lacking)
+    return (
+        f" A queued experiment runs in a copy of what Git and DVC track. Track the data: dvc add {files} && "
+        f"git add {folder}; or give data.folder as an absolute path."
+    )
 
 
 if __name__ == "__main__":
