@@ -30,7 +30,6 @@ def repro() -> int:
     if len(variants) > 1 and cores > 1 and not _has_gpu():
         if code := subprocess.call([*DVC, "features"]):
             return code
-        _make_store()
         width = min(cores, len(variants))
         for start in range(0, len(variants), width):
             if code := side_by_side(variants[start : start + width], cores // width):
@@ -71,13 +70,6 @@ def _has_gpu() -> bool:
     import torch  # imports slowly
 
     return torch.cuda.is_available()
-
-
-def _make_store() -> None:
-    """MLflow's database must not be made by two processes at once."""
-    from components.tracking.store import connect
-
-    connect()
 
 
 if __name__ == "__main__":
