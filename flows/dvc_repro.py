@@ -31,7 +31,7 @@ def repro() -> int:
     """
     variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
     if len(variants) > 1 and cores > 1 and not _has_gpu():
-        _make_store()
+        _open_store()
         if code := wait(dvc("features")):
             return code
         width = min(cores, len(variants))
@@ -88,8 +88,8 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _make_store() -> None:
-    """MLflow's database must not be made by two processes at once; and a server that is down is told now."""
+def _open_store() -> None:
+    """A server that is down is told now."""
     from components.tracking.faults import friendly
     from components.tracking.store import connect
 

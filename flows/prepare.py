@@ -3,8 +3,12 @@
 python -m flows.prepare
 """
 
+from pathlib import Path
+
 from components.config import Params
 from components.data.prepare.prepare import prepare as prepare_data
+from components.errors import UserError
+from components.tracking.store import project_root
 from flows.paths import PREPARED, VALIDATION
 from flows.stage import main, stage
 
@@ -12,7 +16,23 @@ from flows.stage import main, stage
 @stage
 def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
-    prepare_data(Params.load().data, out=PREPARED, report=VALIDATION.parent)
+    data = Params.load().data
+    try:
+        prepare_data(data, out=PREPARED, report=VALIDATION.parent)
+    except UserError as error:
+        raise UserError(f"{error}{not_copied(data.folder)}") from error
+
+
+def not_copied(folder: str) -> str:
+    """What to do if this is a queued DVC experiment, which lacks data that lie in the project; else ''."""
+    here, there = ({path.name for path in Path(at, folder).glob("*")} for at in (Path(), project_root()))
+    if not (lacking := sorted(there - here)):
+        return ""
+    files = " ".join(f"{folder}/{name}" for name in lacking)
+    return (
+        f" A queued experiment runs in a copy of what Git and DVC track. Track the data: dvc add {files} && "
+        f"git add {folder}; or give data.folder as an absolute path."
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from components.model import CaptionConfig, CaptionModel, CaptionProcessor
-from components.tracking import store
 
 WORDS = ["a", "red", "apple", "left", "of", "two", "green", "cars", "and", "three", "dogs", "blue", "house"]
 
@@ -103,8 +102,8 @@ def enter_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     patch.chdir(folder)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_STAGE", "DVC_EXP_NAME"):
-        patch.delenv(name, raising=False)
-    patch.setattr(store, "_chosen_here", None)
+        patch.setenv(name, "")  # so that what MLflow sets is undone, too
+        patch.delenv(name)
     patch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
     return folder
 

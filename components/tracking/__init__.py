@@ -1,8 +1,7 @@
-"""Experiments and registry: the only package that knows MLflow. Importing it is cheap; MLflow comes with the
-first call.
-"""
+"""Runs in MLflow. Importing this is cheap; MLflow comes with the first call."""
 
-from components.tracking.names import evaluation_metrics, gate_metrics, trainer_metrics
+from components.tracking.logger import VariantRun
+from components.tracking.names import evaluation_metrics, trainer_metrics
 from components.tracking.provenance import (
     dataset_entry,
     pipeline_key,
@@ -10,13 +9,12 @@ from components.tracking.provenance import (
     tables_digest,
     weights_digest,
 )
-from components.tracking.runs import VariantRun, open_variant_run
+from components.tracking.runs import open_variant_run
 
 __all__ = [
     "VariantRun",
     "dataset_entry",
     "evaluation_metrics",
-    "gate_metrics",
     "open_variant_run",
     "pipeline_key",
     "scores_digest",

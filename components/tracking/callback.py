@@ -1,6 +1,4 @@
-"""What `transformers.Trainer` reports, forwarded to the run; and, at each validation, a few pictures with
-captions.
-"""
+"""What `transformers.Trainer` reports, forwarded to the run; at each validation, a few captioned pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from components.tracking.names import trainer_metrics
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from components.tracking.runs import VariantRun
+    from components.tracking.logger import VariantRun
 
 
 @dataclass(frozen=True)
@@ -51,17 +49,11 @@ class MlflowCallback(TrainerCallback):
         """Captions of the samples by step."""
         if self.samples is None or not state.is_world_process_zero:
             return
-        captions = model.caption(list(self.samples.clips), **GREEDY)
-        log_captions(self.run, self.samples, captions, state.global_step)
-
-
-def log_captions(
-    run: "VariantRun", samples: Samples, captions: Sequence[str], step: int, split: str = "val"
-) -> None:
-    """An image grid `SPLIT/captions` at `step`, and its rows in SPLIT_captions.json."""
-    run.log_image(f"{split}/captions", caption_sheet(samples.clips, captions, samples.references), step)
-    rows = zip(samples.image_ids, captions, samples.references, strict=True)
-    run.log_table(
-        f"{split}_captions.json",
-        [{"step": step, "image_id": id_, "caption": text, "reference": truth} for id_, text, truth in rows],
-    )
+        shown, step = self.samples, state.global_step
+        captions = model.caption(list(shown.clips), **GREEDY)
+        self.run.log_image("val/captions", caption_sheet(shown.clips, captions, shown.references), step)
+        rows = zip(shown.image_ids, captions, shown.references, strict=True)
+        self.run.log_table(
+            "val_captions.json",
+            [{"step": step, "image_id": id_, "caption": said, "reference": true} for id_, said, true in rows],
+        )

@@ -13,7 +13,7 @@ _PERMANENT = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST
 def is_permanent(error: Exception) -> bool:
     """Did the store answer, and refuse? (A store that is down or locked has not answered.)"""
     return getattr(error, "error_code", None) in _PERMANENT or isinstance(
-        error, (ValueError, TypeError, KeyError)
+        error, (ValueError, TypeError, KeyError, AttributeError)
     )
 
 
@@ -34,12 +34,8 @@ def friendly(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error) as error:
+    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise UserError(f"{doing}: {explain(error)}") from error
-    except OSError as error:  # artifacts are files: a full disk, a folder that is not ours
-        raise UserError(
-            f"{doing}: {error.strerror or error}: {error.filename or 'the artifact store'}"
-        ) from error
 
 
 def explain(error: Exception) -> str:
@@ -48,6 +44,8 @@ def explain(error: Exception) -> str:
 
     text = " ".join(str(getattr(error, "message", error)).split())
     uri = tracking_uri()
+    if isinstance(error, OSError) and error.strerror:  # artifacts are files: a full disk, a folder not ours
+        return f"{error.strerror}: {error.filename or 'the artifact store'}."
     if "database is locked" in text:
         return f"the MLflow database {uri} is locked by another process. Close what holds it."
     if "API request to" in text or "Max retries exceeded" in text or "Connection refused" in text:

@@ -1,4 +1,4 @@
-"""What a run has to say, on disk first: one JSON object a line, in mlruns/unsent/, until the store has it.
+"""What a run has to say, on disk first: in mlruns/unsent/, one call of MLflow's client a line.
 
 Writing a line takes tens of microseconds and needs no store, so logging neither slows nor stops a training; a
 process that dies, or a server that is down for a day, loses nothing.
@@ -25,24 +25,23 @@ def unsent_folder() -> Path:
 
 
 class Journal:
-    """Events in the order they happened, and how far the store has them.
+    """Calls in the order they were asked for, and how far the store has them.
 
-    Three neighbours: NAME.jsonl (events), NAME.sent (byte offset and run id), NAME/ (pictures and other
-    files).
+    Neighbours: NAME.jsonl (a `method` and its `arguments` a line), NAME.sent (byte offset and run id), NAME/
+    (pictures and other files), NAME.rejected (calls that failed for good, and why).
     """
 
     def __init__(self, path: Path):
-        self.path = path
-        self.files = path.with_suffix("")
-        self._sent = path.with_suffix(".sent")
+        self.path, self.files = path, path.with_suffix("")
+        self._sent, self._rejected = path.with_suffix(".sent"), path.with_suffix(".rejected")
         self._writing = threading.Lock()
         progress = json.loads(self._sent.read_text()) if self._sent.exists() else {}
         self.offset: int = progress.get("offset", 0)
         self.run_id: str | None = progress.get("run_id")
 
-    def append(self, kind: str, **event: object) -> None:
-        """Write one event, whole, to the operating system."""
-        line = json.dumps({"kind": kind, **event}, default=str) + "\n"
+    def append(self, method: str, arguments: dict) -> None:
+        """Write one call, whole, to the operating system."""
+        line = json.dumps({"method": method, "arguments": arguments}, default=str) + "\n"
         # The lock: system metrics come from a thread of their own.
         with self._writing, self.path.open("a", encoding="utf-8") as file:
             file.write(line)
@@ -52,45 +51,53 @@ class Journal:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def keep(self, name: str) -> Path:
-        """A path for a file that goes with an event; pass its name, not the path, in the event."""
+        """A path for a file that goes with a call; what stands in the call is relative to `files`."""
         self.files.mkdir(exist_ok=True)
-        return self.files / f"{len(list(self.files.iterdir())):06d}-{name}"
+        folder = self.files / f"{len(list(self.files.iterdir())):06d}"
+        folder.mkdir()
+        return folder / name
 
     def unsent(self) -> list[tuple[int, dict]]:
-        """Events behind the offset, each with the offset that stands after it. A half-written last line
-        waits.
-        """
+        """Calls behind the offset, each with the offset after it. A half-written last line waits."""
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:
             file.seek(self.offset)
             lines = file.readlines()
-        events, end = [], self.offset
+        calls, end = [], self.offset
         for line in lines:
             if not line.endswith(b"\n"):
                 break
             end += len(line)
-            events.append((end, _parse(line)))
-        return events
+            calls.append((end, _parse(line)))
+        return calls
 
-    def mark_sent(self, offset: int, run_id: str | None) -> None:
+    def mark_sent(self, offset: int) -> None:
         """Remember that the store has everything before `offset`."""
-        self.offset, self.run_id = offset, run_id
+        self.offset = offset
         with atomic_path(self._sent) as fresh:
-            fresh.write_text(json.dumps({"offset": offset, "run_id": run_id}))
+            fresh.write_text(json.dumps({"offset": offset, "run_id": self.run_id}))
 
-    def reject(self, event: dict, reason: str) -> Path:
-        """Put aside an event that the store refuses, so that it does not block those behind it."""
-        path = self.path.with_suffix(".rejected")
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**event, "reason": reason}) + "\n")
-        return path
+    def reject(self, call: dict, reason: str) -> None:
+        """Put aside a call that fails, so that it does not block those behind it."""
+        with self._rejected.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**call, "run_id": self.run_id, "reason": reason}) + "\n")
+
+    def restore(self) -> None:
+        """Put the rejected calls back, behind all others, for another try."""
+        if self._rejected.exists():
+            for call in map(_parse, self._rejected.read_bytes().splitlines()):
+                self.append(call["method"], call["arguments"])
+                self.run_id = self.run_id or call.get("run_id")
+            self.mark_sent(self.offset)
+            self._rejected.unlink()
 
     def remove(self) -> None:
-        """Everything is in the store (what it refused stays)."""
+        """Everything is in the store; what was rejected stays, with all files."""
         for path in (self.path, self._sent):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.files, ignore_errors=True)
+        if not self._rejected.exists():
+            shutil.rmtree(self.files, ignore_errors=True)
 
 
 @contextmanager
@@ -109,8 +116,11 @@ def exclusive_journal(name: str, seconds: float = 3) -> Iterator[Journal]:
 
 
 def _parse(line: bytes) -> dict:
-    """A line that a full disk cut short becomes an event that the sender puts aside."""
+    """A line that a full disk cut short becomes a call that the sender puts aside."""
     try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return {"kind": "broken", "line": line.decode(errors="replace")}
+        call = json.loads(line)
+        if {"method", "arguments"} <= call.keys():
+            return call
+    except (ValueError, AttributeError):
+        pass
+    return {"method": "broken line", "arguments": {"line": line.decode(errors="replace")}}

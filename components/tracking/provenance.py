@@ -4,41 +4,37 @@ import getpass
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from components.errors import UserError
+from components.tracking.names import leaves
 
 if TYPE_CHECKING:
     from components.data.tables import Tables
 
 LONGEST_PARAM = 500  # what older servers take; ours 6000. The whole text stands in the artifact params.yaml.
-NOT_OF_ONE_VARIANT = ("variants",)  # which others are trained beside it says nothing about a run
 
 
 def flatten(params: Mapping[str, object]) -> dict[str, str]:
-    """{"train": {"learning_rate": 1e-3, "amp": True}} -> {"train.learning_rate": "0.001", "train.amp":
-    "true"}.
+    """{"train": {"rate": 1e-3, "amp": True}} -> {"train.rate": "0.001", "train.amp": "true"}.
 
     Values read as in YAML: true, null, [1, 2]; strings bare.
     """
-    kept = {key: value for key, value in params.items() if key not in NOT_OF_ONE_VARIANT}
-    return dict(_flat(kept, ""))
+    return {".".join(path): _text(value) for path, value in leaves(_of_one_variant(params))}
 
 
-def _flat(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-            continue
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        yield (
-            f"{prefix}{key}",
-            text if len(text) <= LONGEST_PARAM else f"({len(text)} characters: see params.yaml)",
-        )
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_PARAM else f"({len(text)} characters: see params.yaml)"
+
+
+def _of_one_variant(params: Mapping[str, object]) -> dict[str, object]:
+    """Without the variants: which others are trained beside it says nothing about a run."""
+    return {key: value for key, value in params.items() if key != "variants"}
 
 
 def pipeline_key(params: Mapping[str, object], data: str) -> str:
@@ -49,8 +45,7 @@ def pipeline_key(params: Mapping[str, object], data: str) -> str:
             others.
         data: hash of the data set, see `tables_digest`.
     """
-    kept = {key: value for key, value in params.items() if key not in NOT_OF_ONE_VARIANT}
-    text = json.dumps([kept, data], sort_keys=True, default=str)
+    text = json.dumps([_of_one_variant(params), data], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -68,8 +63,8 @@ def tables_digest(tables: "Tables") -> str:
 
 
 def weights_digest(folder: str | Path) -> str:
-    """Hash of the trained weights in a model's folder, 16 hexadecimal digits: by it later stages find the run
-    that made them, wherever the folder comes from (DVC's cache, another machine).
+    """Hash of the trained weights in a model's folder: by it later stages find the run that made them,
+    wherever the folder comes from (DVC's cache, another machine).
 
     Raises:
         UserError: no model there.
@@ -133,9 +128,13 @@ def dvc_tags(variant: str, lock: str | Path = "dvc.lock") -> dict[str, str]:
 
 def source_tags(stage: str) -> dict[str, str]:
     """What MLflow's Source and User columns show, and the DVC experiment, if it is one."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name; OSError from Python 3.13 on
+        user = str(os.getuid())
     experiment = os.environ.get("DVC_EXP_NAME")
     return ({"dvc.experiment": experiment} if experiment else {}) | {
         "mlflow.source.name": os.environ.get("DVC_STAGE") or f"flows.{stage}",
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": user,
     }

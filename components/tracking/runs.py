@@ -2,8 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import yaml
@@ -13,55 +12,11 @@ from components.errors import UserError
 from components.files import atomic_path
 from components.tracking import provenance
 from components.tracking.git import git_tags
-from components.tracking.journal import Journal, exclusive_journal
-from components.tracking.logger import RunLogger, _now
+from components.tracking.journal import exclusive_journal
+from components.tracking.logger import VariantRun, now
 from components.tracking.store import runs_folder
-from components.tracking.system import SystemMetrics
+from components.tracking.system import system_metrics
 from components.variants import VARIANTS
-
-
-@dataclass(frozen=True)
-class RunKey:
-    """Names a run before the store has answered.
-
-    A training has a `run_key` of its own; the stages after it know `weights`, what it made, and `scores`,
-    what was found of them (`provenance.weights_digest`, `scores_digest`).
-    """
-
-    variant: str
-    pipeline: str
-    run_key: str | None = None
-    weights: str | None = None
-    scores: str | None = None
-
-
-class VariantRun(RunLogger):
-    """The run of one variant: a `RunLogger` that knows which run it is."""
-
-    def __init__(self, key: RunKey, journal: Journal):
-        super().__init__(journal)
-        self._key = key
-
-    def made(self, *, model: str | Path | None = None, results: str | Path | None = None) -> None:
-        """Say which weights (or scores) the stage left in a folder: the stages after it find its run by
-        them.
-        """
-        if model:
-            self.set_tags({"weights": provenance.weights_digest(model)})
-        if results:
-            self.set_tags({"scores": provenance.scores_digest(results)})
-
-    def require_id(self) -> str:
-        """MLflow's id of the run, for what cannot wait: the registry.
-
-        Raises:
-            UserError: the store does not answer.
-        """
-        if self.run_id is None and not self.flush():
-            raise UserError(
-                f"The run of '{self._key.variant}' is not in MLflow: {self.trouble or 'no answer yet'}"
-            )
-        return self.run_id
 
 
 @contextmanager
@@ -74,10 +29,8 @@ def open_variant_run(
     weights: str | None = None,
     scores: str | None = None,
     datasets: Sequence[Mapping[str, str]] = (),
-    fresh: bool = False,
 ) -> Iterator[VariantRun]:
-    """Log to the run of `variant` while the body runs. Neither entering nor leaving fails on account of the
-    store.
+    """Log to the run of `variant` while the body runs. Nothing here fails on account of the store.
 
     Args:
         variant: mlp, transformer, ...: the name of the run.
@@ -88,19 +41,17 @@ def open_variant_run(
         scores: `provenance.scores_digest` of the evaluation, where one is read. Its run is then added to even
             if other parameters, on which no score depends, have changed since.
         datasets: what the stage reads, see `provenance.dataset_entry`.
-        fresh: begin a new run even though an interrupted training of the same configuration could be
-            continued.
     """
     pipeline = provenance.pipeline_key(params, data)
     unfinished = runs_folder() / "unfinished" / f"{pipeline}-{variant}"
     training = stage == "train"
-    run_key = _run_key(unfinished, fresh) if training else None
+    mark = {"run_key": _run_key(unfinished) if training else None, "weights": weights, "scores": scores}
     try:
-        with exclusive_journal(f"{pipeline}-{run_key or weights}") as journal:
-            run = VariantRun(key := RunKey(variant, pipeline, run_key, weights, scores), journal)
-            journal.append("open", **_opening(key, stage, params, data))
-            for entry in datasets:
-                run.log_dataset(entry)
+        with exclusive_journal(f"{pipeline}-{mark['run_key'] or weights}") as journal:
+            run = VariantRun(variant, journal)
+            run.record("open_child", **mark, **_opening(variant, pipeline, stage, params, data))
+            if datasets:
+                run.record("log_inputs", datasets=datasets)
             run.log_text(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True), "params.yaml")
             with _running(run, training):
                 yield run
@@ -112,9 +63,9 @@ def open_variant_run(
         unfinished.unlink(missing_ok=True)
 
 
-def _run_key(unfinished: Path, fresh: bool) -> str:
+def _run_key(unfinished: Path) -> str:
     """That of the training of this configuration that was interrupted, or a new one."""
-    if unfinished.exists() and not fresh:
+    if unfinished.exists():
         return unfinished.read_text(encoding="utf-8")
     key = uuid.uuid4().hex
     with atomic_path(unfinished) as path:
@@ -126,34 +77,36 @@ def _run_key(unfinished: Path, fresh: bool) -> str:
 def _running(run: VariantRun, training: bool) -> Iterator[None]:
     """Send in the background; at the end say how it ended."""
     run.start()
-    monitor = SystemMetrics(run) if training else None
     status = "KILLED"  # by Ctrl-C or a signal, which raise no Exception
     try:
-        yield
+        with system_metrics(run) if training else nullcontext():
+            yield
         status = "FINISHED"
     except Exception:
         status = "FAILED"
         raise
     finally:
-        if monitor:
-            monitor.stop()
-        run.finish(status if training else None)
+        if training:
+            run.record("close_child", status=status, time=now())
+        run.finish()
 
 
-def _opening(key: RunKey, stage: str, params: Mapping[str, object], data: str) -> dict[str, object]:
-    """The event from which `tree.open_child` finds or creates parent and child."""
+def _opening(
+    variant: str, pipeline: str, stage: str, params: Mapping[str, object], data: str
+) -> dict[str, object]:
+    """What `tree.open_child` makes parent and child of, but for what tells the child from others."""
     seed = params.get("seed", 0)
-    mapper, resampler = VARIANTS.get(key.variant, (key.variant, None))
+    mapper, resampler = VARIANTS.get(variant, (variant, None))
+    own = {"variant": variant, "mapper": mapper, "resampler": resampler}
     return {
         "stage": stage,
-        **asdict(key),
-        "run_name": f"{key.variant} (seed {seed})",
-        "parent_name": f"seed {seed} ({key.pipeline[:6]})",
+        "variant": variant,
+        "pipeline": pipeline,
+        "run_name": f"{variant} (seed {seed})",
+        "parent_name": f"seed {seed} ({pipeline[:6]})",
         "params": provenance.flatten(params),
-        "variant_params": provenance.flatten(
-            {"variant": key.variant, "mapper": mapper, "resampler": resampler}
-        ),
-        "tags": provenance.dvc_tags(key.variant) | {"data": data},
+        "variant_params": provenance.flatten(own),
+        "tags": provenance.dvc_tags(variant) | {"data": data},
         "origin": git_tags() | provenance.source_tags(stage),
-        "time": _now(),
+        "time": now(),
     }

@@ -1,6 +1,4 @@
-"""python -m components.tracking.send_later: give the store what it could not take while it was down or
-locked.
-"""
+"""python -m components.tracking.send_later: give the store what it could not take while it was down."""
 
 import sys
 

@@ -1,140 +1,118 @@
-"""From a journal to the MLflow store, event by event. Every step may be repeated after a crash."""
+"""From a journal to the MLflow store, call by call. Every step may be repeated after a crash."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
 from components.tracking import tree
 from components.tracking.faults import explain, is_permanent
 from components.tracking.journal import Journal, exclusive_journal, unsent_folder
-from components.tracking.store import Store
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from pathlib import Path
 
-METRICS_AT_ONCE = 1000  # MLflow's limits for one call
+    from mlflow.entities import DatasetInput
+
+    from components.tracking.store import Store
+
+ARTIFACTS = ("log_artifact", "log_image", "log_table", "log_text")
+"""They go to a folder or bucket, which can fail while the store itself, and all numbers, are well."""
+
+AT_ONCE = 200  # neighbouring calls, all metrics: one database commit instead of hundreds
 
 
-def send(journal: Journal, store: Store) -> list[str]:
-    """Send what the journal still holds; return a complaint for each event that the store refused.
+def send(journal: Journal, store: "Store") -> list[str]:
+    """Send what the journal still holds; return a complaint for each call that was put aside.
 
     Raises whatever MLflow raises while the store does not answer: the journal then still holds the rest.
     """
     complaints = []
-    for end, batch in _batches(journal.unsent()):
+    for end, call in _merged(journal.unsent()):
         try:
-            journal.run_id = _apply(batch, journal, store)
+            _replay(call, journal, store)
         except Exception as error:
             if not is_permanent(error):
-                raise
-            for event in batch:
-                path = journal.reject(event, explain(error))
-            complaints.append(f"{explain(error)} (kept in {path})")
-        journal.mark_sent(end, journal.run_id)
+                if call["method"] not in ARTIFACTS:
+                    raise
+                store.client.get_run(journal.run_id)  # raises where it is the store that is down
+            journal.reject(call, explain(error))
+            complaints.append(f"{call['method']} was refused: {explain(error)}")
+        journal.mark_sent(end)
     return complaints
 
 
-def send_waiting(store: Store) -> list[str]:
-    """Send the journals of processes that have ended; return one line for each that was sent.
+def send_waiting(store: "Store") -> list[str]:
+    """Send the journals of processes that have ended, and try again what was put aside; return one line for
+    each that was sent.
 
     Raises whatever MLflow raises while the store does not answer; what was not sent stays.
     """
     sent = []
-    for path in sorted(unsent_folder().glob("*.jsonl")):
+    waiting = (path.stem for path in unsent_folder().iterdir() if path.suffix in (".jsonl", ".rejected"))
+    for name in sorted(set(waiting)):
         try:
-            with exclusive_journal(path.stem, seconds=0) as journal:
+            with exclusive_journal(name, seconds=0) as journal:
+                journal.restore()
                 complaints = send(journal, store)
-                sent.append("; ".join([f"{path.name}: sent to run {journal.run_id}", *complaints]))
+                sent.append("; ".join([f"{name}: sent to run {journal.run_id}", *complaints]))
                 journal.remove()
         except Timeout:  # its process is alive and sends by itself
             continue
     return sent
 
 
-def _batches(events: list[tuple[int, dict]]) -> Iterator[tuple[int, list[dict]]]:
-    """Neighbouring metrics together (one database commit instead of hundreds), everything else by itself."""
-    batch, size, end = [], 0, 0
-    for offset, event in events:
-        width = len(event["values"]) if event["kind"] == "metrics" else METRICS_AT_ONCE
-        if batch and size + width > METRICS_AT_ONCE:
-            yield end, batch
-            batch, size = [], 0
-        batch.append(event)
-        size, end = size + width, offset
-    if batch:
-        yield end, batch
+def _merged(calls: list[tuple[int, dict]]) -> Iterator[tuple[int, dict]]:
+    """Neighbouring metrics as one call, everything else as it is."""
+    for metrics, group in groupby(calls, lambda item: [*item[1]["arguments"]] == ["metrics"]):
+        group = list(group)
+        if not metrics:
+            yield from group
+            continue
+        for start in range(0, len(group), AT_ONCE):
+            part = group[start : start + AT_ONCE]
+            rows = [row for _, call in part for row in call["arguments"]["metrics"]]
+            yield part[-1][0], {"method": "log_batch", "arguments": {"metrics": rows}}
 
 
-def _apply(batch: list[dict], journal: Journal, store: Store) -> str:
-    """Bring one batch into the store; return the id of the run."""
-    event, client = batch[0], store.client
-    if event["kind"] == "open":
-        return tree.open_child(store, event)
-    run_id = journal.run_id
-    if run_id is None:
-        raise ValueError("an event before the run was opened")
-    match event["kind"]:
-        case "metrics":
-            _log_metrics(client, run_id, batch)
-        case "params":
-            tree.log_params(client, run_id, event["values"])
-        case "tags":
-            tree.set_tags(client, run_id, event["values"])
-        case "dataset":
-            _log_dataset(client, run_id, event["entry"])
-        case "image":
-            _log_image(client, run_id, journal.files / event["file"], event)
-        case "table":
-            client.log_table(run_id, event["columns"], event["name"])
-        case "artifact":
-            _log_artifact(client, run_id, journal.files / event["file"], event)
-        case "close":
-            tree.close_child(store, run_id, event)
-        case unknown:
-            raise ValueError(f"no such kind of event: {unknown}")
-    return run_id
+def _replay(call: dict, journal: Journal, store: "Store") -> None:
+    """Make one call: of `tree`, to find or end the run, or of `MlflowClient`, about it."""
+    method, arguments = call["method"], call["arguments"]
+    if method == "open_child":
+        journal.run_id = tree.open_child(store, arguments)
+    elif journal.run_id is None:
+        raise ValueError("a call before the run was opened")
+    elif method == "close_child":
+        tree.close_child(store, journal.run_id, **arguments)
+    else:
+        arguments = {name: _argument(name, value, journal.files) for name, value in arguments.items()}
+        getattr(store.client, method)(journal.run_id, **arguments)
 
 
-def _log_metrics(client: "MlflowClient", run_id: str, batch: list[dict]) -> None:
-    from mlflow.entities import Metric
-
-    metrics = [
-        Metric(name, value, event["time"], event["step"])
-        for event in batch
-        for name, value in event["values"].items()
-    ]
-    for start in range(0, len(metrics), METRICS_AT_ONCE):
-        client.log_batch(run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
-
-
-def _log_dataset(client: "MlflowClient", run_id: str, entry: dict[str, str]) -> None:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    entry = dict(entry)
-    context = InputTag("mlflow.data.context", entry.pop("context"))
-    client.log_inputs(run_id, datasets=[DatasetInput(Dataset(**entry), tags=[context])])
-
-
-def _log_image(client: "MlflowClient", run_id: str, path: Path, event: dict) -> None:
+def _argument(name: str, value: Any, files: "Path") -> Any:
+    """What `MlflowClient` takes, from what JSON can hold."""
+    from mlflow.entities import Metric, Param, RunTag
     from PIL import Image
 
-    with Image.open(path) as image:
-        client.log_image(
-            run_id, image, key=event["key"], step=event["step"], timestamp=event["time"], synchronous=True
-        )
+    match name:
+        case "metrics":
+            return [Metric(*row) for row in value]
+        case "params":
+            return [Param(*row) for row in value]
+        case "tags":
+            return [RunTag(*row) for row in value]
+        case "datasets":
+            return [_dataset(**entry) for entry in value]
+        case "local_path":
+            return str(files / value)
+        case "image":
+            with Image.open(files / value) as image:
+                return image.copy()
+    return value
 
 
-def _log_artifact(client: "MlflowClient", run_id: str, path: Path, event: dict) -> None:
-    """The journal numbers its files; the store shows them under their own names."""
-    with tempfile.TemporaryDirectory() as scratch:
-        named = Path(scratch) / event["name"]
-        if path.is_dir():
-            shutil.copytree(path, named)
-            client.log_artifacts(run_id, str(named), "/".join(filter(None, (event["folder"], event["name"]))))
-        else:
-            shutil.copy(path, named)
-            client.log_artifact(run_id, str(named), event["folder"] or None)
+def _dataset(context: str, **entry: str) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return DatasetInput(Dataset(**entry), [InputTag("mlflow.data.context", context)])

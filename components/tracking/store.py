@@ -8,12 +8,12 @@ MLFLOW_TRACKING_URI wins.
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
+
+from filelock import FileLock
 
 from components.errors import UserError
 from components.tracking.ui import experiment_tags
@@ -33,8 +33,6 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-# The URI that we set: MLflow copies it into os.environ, where a user's would stand.
-_chosen_here: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,29 +67,16 @@ def runs_folder() -> Path:
 
 def tracking_uri() -> str:
     """The user's MLFLOW_TRACKING_URI, or the sqlite file under mlruns/."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    if given and given != _chosen_here:
-        return given
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri()
+
+
+def _own_uri() -> str:
     return f"sqlite:///{runs_folder() / 'mlflow.db'}"
 
 
-@contextmanager
-def store_lock() -> Iterator[None]:
-    """One process of this project at a time: what is looked for and then created must not be created twice.
-
-    Raises:
-        UserError: another process has held it for two minutes.
-    """
-    from filelock import FileLock, Timeout
-
-    path = runs_folder() / ".lock"
-    try:
-        with FileLock(path, timeout=LOCK_SECONDS):
-            yield
-    except Timeout:
-        raise UserError(
-            f"{path}: held by another process for {LOCK_SECONDS} s. Is a stage hanging?"
-        ) from None
+def store_lock() -> FileLock:
+    """One process at a time: what is looked for and then created must not be created twice."""
+    return FileLock(runs_folder() / ".lock", timeout=LOCK_SECONDS)
 
 
 def import_mlflow() -> None:
@@ -110,21 +95,22 @@ def connect() -> Store:
     Raises whatever MLflow raises where the store cannot be reached: `components.tracking.faults.friendly`
     words it.
     """
-    global _chosen_here
     import_mlflow()
     import mlflow
 
     uri = tracking_uri()
-    if uri != os.environ.get("MLFLOW_TRACKING_URI"):
-        _chosen_here = uri
     mlflow.set_tracking_uri(uri)
-    ours = uri == _chosen_here
+    # Ours keeps its artifacts under mlruns/; a server decides for itself.
+    location = (runs_folder().resolve() / EXPERIMENT).as_uri() if uri == _own_uri() else None
     with store_lock():  # two processes creating one fresh database: the second would die half-way
         client = mlflow.MlflowClient()
-        if ours:
-            _follow_moved_project()
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = experiment.experiment_id if experiment else _create_experiment(client, ours)
+        if experiment is None:
+            experiment_id = client.create_experiment(EXPERIMENT, location, tags=experiment_tags())
+        else:
+            experiment_id = experiment.experiment_id
+            if location and experiment.artifact_location != location:
+                _move_artifacts(experiment.artifact_location, location)
     if experiment and experiment.lifecycle_stage == "deleted":
         raise UserError(
             f"The MLflow experiment '{EXPERIMENT}' in {uri} was deleted. Restore it: "
@@ -133,40 +119,21 @@ def connect() -> Store:
     return Store(client, experiment_id, uri)
 
 
-def _create_experiment(client: "MlflowClient", ours: bool) -> str:
-    """Ours keeps its artifacts under mlruns/; a server decides for itself."""
-    location = (runs_folder() / EXPERIMENT).as_uri() if ours else None
-    return client.create_experiment(EXPERIMENT, location, tags=experiment_tags())
+def _move_artifacts(old: str, new: str) -> None:
+    """The project was moved, or is a copy: have its database say where its files lie now.
 
-
-def _follow_moved_project() -> None:
-    """MLflow stores absolute paths: after the project folder was moved, write the new ones.
-
-    Left alone, runs would list while their pictures and models come back empty, without an error, and new
-    artifacts would go to the old folder.
+    MLflow stores absolute paths, and no call and no setting of it changes one, hence SQL on its tables. Left
+    alone, runs of a moved project would list while their pictures and models come back empty, without an
+    error, and a copy would write into the original.
     """
-    database = runs_folder() / "mlflow.db"
-    if not database.exists():
-        return
-    here = (runs_folder() / EXPERIMENT).as_uri()
-    with sqlite3.connect(database) as connection:
-        try:
-            query = "SELECT artifact_location FROM experiments WHERE name = ?"
-            row = connection.execute(query, (EXPERIMENT,)).fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):  # a database that MLflow has not filled yet
-                return
-            raise
-        if row is None or row[0] == here or Path(unquote(urlparse(row[0]).path)).exists():
-            return
-        columns = [
-            ("experiments", "artifact_location"),
-            ("runs", "artifact_uri"),
-            ("logged_models", "artifact_location"),
-            ("model_versions", "source"),
-            ("model_versions", "storage_location"),
-        ]
+    columns = [
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("logged_models", "artifact_location"),
+        ("model_versions", "source"),
+        ("model_versions", "storage_location"),
+    ]
+    with closing(sqlite3.connect(runs_folder() / "mlflow.db")) as connection, connection:
         for table, column in columns:
-            update = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} LIKE ? || '%'"
-            connection.execute(update, (here, len(row[0]) + 1, row[0]))
-    connection.close()
+            update = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE instr({column}, ?) = 1"
+            connection.execute(update, (new, len(old) + 1, old))

@@ -1,48 +1,48 @@
-"""System metrics of a training: processor, memory, disk, network, GPU, under the names that MLflow's UI draws
-by itself.
-"""
+"""System metrics of a training: processor, memory, disk, network, GPU, named as MLflow's UI draws them."""
 
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from components.tracking.logger import RunLogger
+    from components.tracking.logger import VariantRun
 
 SECONDS = 10.0
 
 
-class SystemMetrics:
-    """Samples every ten seconds (MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL) until `stop`.
+@contextmanager
+def system_metrics(run: "VariantRun") -> Iterator[None]:
+    """Sample every ten seconds (MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL), and once at the end.
 
-    MLflow's own monitor asks the store before each sample and gives up for good when it does not answer; this
-    one uses MLflow's probes but logs through the journal like everything else.
+    MLflow's own monitor asks the store before each sample and gives up for good when it does not answer; here
+    its probes are logged through the journal like everything else.
     """
+    seconds = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or SECONDS)
+    probes, stop = _probes(), threading.Event()
 
-    def __init__(self, run: "RunLogger"):
-        self._run, self._stop = run, threading.Event()
-        self._seconds = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or SECONDS)
-        self._probes = _probes()
-        self._thread = threading.Thread(target=self._sample, name="system-metrics", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread, after a last sample."""
-        self._stop.set()
-        self._thread.join(timeout=5)
-
-    def _sample(self) -> None:
-        step, last = 0, False
-        while not last:
-            last = self._stop.wait(self._seconds)
+    def sample() -> None:
+        for step in count():
+            last = stop.wait(seconds)
             values = {}
-            for probe in self._probes:
+            for probe in probes:
                 probe.collect_metrics()
                 values |= {f"system/{name}": value for name, value in probe.aggregate_metrics().items()}
                 probe.clear_metrics()
-            self._run.log_metrics(values, step)
-            step += 1
+            run.log_metrics(values, step)
+            if last:
+                return
+
+    thread = threading.Thread(target=sample, name="system-metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)
 
 
 def _probes() -> list:

@@ -8,28 +8,28 @@ calls here may be repeated.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from components.tracking.names import OF_TRAINING
 from components.tracking.store import Store, store_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-AT_ONCE = 100  # MLflow's limit of params and of tags for one call
-TRAINED = ("data/", "train/", "gate/", "val/", "system/")
-
 
 def open_child(store: Store, event: Mapping) -> str:
-    """Find or create the run that `event` (kind "open", see `runs.open_variant_run`) names; return its id."""
+    """Find or create the run that `event` (see `runs.open_variant_run`) names; return its id."""
     client, training = store.client, event["stage"] == "train"
     with store_lock():
-        child = _find_child(store, event)
+        child = _find(store, pipeline=event["pipeline"], **_mark(event))
+        if child is None and event.get("scores"):  # found under other parameters, on which they do not depend
+            child = _find(store, weights=event["weights"], scores=event["scores"])
         if child is None:
             parent = _find(store, pipeline=event["pipeline"], role="pipeline") or _create_parent(store, event)
             child = _create_child(store, parent, event)
     run_id, parent_id = child.info.run_id, child.data.tags["mlflow.parentRunId"]
-    log_params(client, parent_id, event["params"])
-    log_params(client, run_id, event["params"] | event["variant_params"])
-    set_tags(client, run_id, event["tags"] | (event["origin"] if training else {}))
+    _describe(client, parent_id, event["params"], {})
+    origin = event["origin"] if training else {}
+    _describe(client, run_id, event["params"] | event["variant_params"], event["tags"] | origin)
     if training:
         _end_abandoned(store, event)
         for id_ in (parent_id, run_id):
@@ -37,32 +37,24 @@ def open_child(store: Store, event: Mapping) -> str:
     return run_id
 
 
-def close_child(store: Store, run_id: str, event: Mapping) -> None:
+def close_child(store: Store, run_id: str, status: str, time: int) -> None:
     """End a training and its parent. Later stages add to the run but its duration stays the training's."""
     parent_id = store.client.get_run(run_id).data.tags["mlflow.parentRunId"]
     for id_ in (run_id, parent_id):
-        store.client.set_terminated(id_, event["status"], event["time"])
+        store.client.set_terminated(id_, status, time)
 
 
-def log_params(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
-    """Log those that the run does not have yet: in MLflow a parameter cannot change, and what a run was made
-    with is what counts.
+def _describe(
+    client: "MlflowClient", run_id: str, params: Mapping[str, str], tags: Mapping[str, str]
+) -> None:
+    """Log tags, and the parameters that the run does not have yet: in MLflow a parameter cannot change, and
+    what a run was made with is what counts.
     """
-    from mlflow.entities import Param
+    from mlflow.entities import Param, RunTag
 
     known = client.get_run(run_id).data.params
-    fresh = [Param(name, value) for name, value in values.items() if name not in known]
-    for start in range(0, len(fresh), AT_ONCE):
-        client.log_batch(run_id, params=fresh[start : start + AT_ONCE])
-
-
-def set_tags(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
-    """Set or overwrite tags, in as few calls as there may be."""
-    from mlflow.entities import RunTag
-
-    tags = [RunTag(name, str(value)) for name, value in values.items()]
-    for start in range(0, len(tags), AT_ONCE):
-        client.log_batch(run_id, tags=tags[start : start + AT_ONCE])
+    fresh = [Param(name, value) for name, value in params.items() if name not in known]
+    client.log_batch(run_id, params=fresh, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
 def _find(store: Store, **tags: str) -> "Run | None":
@@ -70,14 +62,6 @@ def _find(store: Store, **tags: str) -> "Run | None":
     query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
     found = store.client.search_runs([store.experiment_id], query, max_results=1)
     return found[0] if found else None
-
-
-def _find_child(store: Store, event: Mapping) -> "Run | None":
-    """The run of this configuration; or, for a stage that reads scores, the one that has them."""
-    child = _find(store, pipeline=event["pipeline"], **_mark(event))
-    if child is None and event.get("scores"):
-        child = _find(store, weights=event["weights"], scores=event["scores"])
-    return child
 
 
 def _create_parent(store: Store, event: Mapping) -> "Run":
@@ -117,10 +101,8 @@ def _mark(event: Mapping) -> dict[str, str]:
 
 def _copy_training(client: "MlflowClient", origin: "Run", run_id: str) -> None:
     for name in origin.data.metrics:
-        if name.startswith(TRAINED):
-            history = client.get_metric_history(origin.info.run_id, name)
-            for start in range(0, len(history), 1000):
-                client.log_batch(run_id, metrics=history[start : start + 1000])
+        if name.startswith(OF_TRAINING):
+            client.log_batch(run_id, metrics=client.get_metric_history(origin.info.run_id, name))
     inputs = client.get_run(origin.info.run_id).inputs.dataset_inputs
     if inputs:
         client.log_inputs(run_id, datasets=inputs)

@@ -60,7 +60,7 @@ def register() -> str:
     """Run the pipeline and register what it made, as the stages do."""
     command(sys.executable, "-m", "dvc", "repro", "--quiet")
     params = yaml.safe_load(Path("params.yaml").read_text())
-    with open_variant_run("mlp", stage="train", params=params, data="d", fresh=True) as run:
+    with open_variant_run("mlp", stage="train", params=params, data="d") as run:
         run.log_metrics(evaluation_metrics(json.loads(Path("results/mlp/metrics.json").read_text())))
         tags = git_tags()
         tags = {"git_commit": tags["mlflow.source.git.commit"], "git_dirty": tags["git.dirty"]}

@@ -1,10 +1,12 @@
 """Metrics keep one name from the Trainer to the compare page; parameters stay readable."""
 
+import os
+
 import pandas as pd
 
 from components.data.tables import Tables
-from components.tracking import evaluation_metrics, gate_metrics, pipeline_key, tables_digest, trainer_metrics
-from components.tracking.provenance import dataset_entry, dvc_tags, flatten
+from components.tracking import evaluation_metrics, pipeline_key, tables_digest, trainer_metrics
+from components.tracking.provenance import dataset_entry, dvc_tags, flatten, source_tags
 from tests.tracking_fixtures import PARAMS
 
 
@@ -31,7 +33,6 @@ def test_trainer_logs_get_our_names():
         "val/seconds": 2.0,
         "train/epoch": 1.0,
     }
-    assert gate_metrics({"attention.0": 0.5}) == {"gate/attention.0": 0.5}
 
 
 def test_evaluation_report_is_flattened_with_intervals():
@@ -98,3 +99,11 @@ def test_dvc_hashes_are_those_of_the_variant_and_of_the_stages_before(tmp_path):
         "dvc.evaluate/b.json": "ee",
     }
     assert dvc_tags("mlp", tmp_path / "none") == {}
+
+
+def test_a_user_id_without_a_name_is_a_user(monkeypatch):
+    """A container that runs as `--user 4000000` has no line for it in /etc/passwd."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert source_tags("train")["mlflow.user"] == "4000000"

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from PIL import Image
 
 from components.errors import UserError
 from components.tracking import open_variant_run, send_later, weights_digest
 from components.tracking.faults import friendly
-from components.tracking.store import connect, project_root
+from components.tracking.store import EXPERIMENT, connect, project_root
 from tests.tracking_fixtures import PARAMS, enter_project
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +130,49 @@ def test_a_project_that_was_moved_keeps_its_artifacts(project, tmp_path, patch):
     with open_variant_run("transformer", stage="train", params=PARAMS, data="d") as other:
         other.log_text("new", "note.txt")
     assert not project.exists()
+
+
+def test_a_copy_of_a_project_is_a_project_of_its_own(project, tmp_path, patch):
+    """`cp -r`: it has the runs of the original and their files, and writes nothing there."""
+    with open_variant_run("mlp", stage="train", params=PARAMS, data="d") as run:
+        run.log_text("hello", "note.txt")
+    shutil.copytree(project, tmp_path / "copy")
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    enter_project(tmp_path / "copy", patch)
+    with open_variant_run("transformer", stage="train", params=PARAMS, data="d") as other:
+        other.log_text("new", "note.txt")
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+    shutil.rmtree(project)
+    client = connect().client
+    notes = [
+        Path(client.download_artifacts(id_, "note.txt")).read_text() for id_ in (run.run_id, other.run_id)
+    ]
+    assert notes == ["hello", "new"]
+
+
+def test_artifacts_that_cannot_be_written_hold_nothing_up_and_are_told_once(project, patch, caplog, capsys):
+    """A server, not ours, whose artifacts go to a folder that this machine cannot write."""
+    nowhere = project / "no folder"
+    nowhere.touch()
+    elsewhere = f"sqlite:///{project / 'server.db'}"
+    MlflowClient(elsewhere).create_experiment(EXPERIMENT, (nowhere / "artifacts").as_uri())
+    patch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    with open_variant_run("mlp", stage="train", params=PARAMS, data="d") as run:
+        run.log_text("hello", "note.txt")
+        run.log_image("val/captions", Image.new("RGB", (4, 4)), 1)
+        run.log_metrics({"train/loss": 1.0}, 1)
+    sent = MlflowClient(elsewhere).get_run(run.run_id)
+    assert (sent.data.metrics["train/loss"], sent.info.status) == (1.0, "FINISHED")
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "log_text was refused: " in warning and str(nowhere) in warning and "send_later" in warning
+
+    assert send_later.main() == 0
+    assert f"log_image was refused: Not a directory: {nowhere}" in capsys.readouterr().out
+    nowhere.unlink()
+    assert send_later.main() == 0
+    files = {file.path for file in MlflowClient(elsewhere).list_artifacts(run.run_id)}
+    assert files == {"params.yaml", "note.txt", "images"}
+    assert list(Path("mlruns/unsent").iterdir()) == []
 
 
 def test_two_processes_may_create_the_database_at_once(tmp_path, patch):
