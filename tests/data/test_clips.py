@@ -124,8 +124,6 @@ def test_training_draws_all_views(clips, encoder, params, towers, tmp_path):
     features = Watched(clips, encoder, views=2)
     places = tmp_path / "models" / "mlp", tmp_path / "checkpoints"
     train_variant(short, "mlp", clips, features, towers, *places)
-        short, "mlp", clips, features, towers, tmp_path / "models" / "mlp", tmp_path / "checkpoints"
-    )
     assert drawn == {0, 1}
 
 
