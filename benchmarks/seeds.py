@@ -1,7 +1,8 @@
 """Mean and spread of the test scores over training seeds, on the towers and features that `dvc repro` left.
 
     python -m benchmarks.seeds 0 1 2
-    python -m benchmarks.seeds 0 --reference --variants mlp    # by the reference's recipe, as many steps
+    python -m benchmarks.seeds 0 --from-nothing                # without train.init
+    python -m benchmarks.seeds 0 --reference --variants mlp    # by the reference's recipe, from nothing
 
 Prints a Markdown table; nothing is registered. Needs data/ of a finished `dvc repro`.
 """
@@ -18,10 +19,12 @@ from components.evaluation.evaluate import Evaluation
 from components.evaluation.variant import evaluate_variant
 from components.training.train import train_variant
 from flows.paths import FEATURES, PREPARED, TOWERS
+from flows.train import open_init
 
 METRICS = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L", "entirely_right", "CHAIRi", "minimal_pairs")
 
 REFERENCE = {
+    "init": None,
     "optim": "adamw",
     "learning_rate": 1e-4,
     "gate_learning_rate": 1e-4,
@@ -34,10 +37,10 @@ REFERENCE = {
 mean log-probability a token. Its mean-pooled prefix, resampler and gated cross-attention are ours, too."""
 
 
-def by_reference(params: Params) -> Params:
-    """`params` with the reference's recipe; data, towers, bridge and number of steps stay."""
+def changed(params: Params, **train: object) -> Params:
+    """`params` with another recipe; data, towers, bridge and number of steps stay."""
     values = params.model_dump(by_alias=True)
-    return Params.model_validate(values | {"train": values["train"] | REFERENCE})
+    return Params.model_validate(values | {"train": values["train"] | train})
 
 
 def evaluate_seed(params: Params, variant: str) -> Evaluation:
@@ -45,7 +48,8 @@ def evaluate_seed(params: Params, variant: str) -> Evaluation:
     tables, store = read_tables(PREPARED), FeatureStore(FEATURES)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "models" / variant
-        train_variant(params, variant, tables, store, TOWERS, out)
+        init = open_init(params.train.init, variant)
+        train_variant(params, variant, tables, store, TOWERS, out, init=init)
         return evaluate_variant(params, tables, store, TOWERS, out)
 
 
@@ -60,9 +64,11 @@ def row(name: str, evaluations: list[Evaluation], system: str) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def main(seeds: list[int], reference: bool, variants: list[str] | None) -> None:
+def main(seeds: list[int], reference: bool, from_nothing: bool, variants: list[str] | None) -> None:
     """Train and evaluate every variant (default: those of params.yaml) with each of `seeds`."""
-    params = by_reference(Params.load()) if reference else Params.load()
+    params = Params.load()
+    if reference or from_nothing:
+        params = changed(params, **(REFERENCE if reference else {"init": None}))
     runs = {
         variant: [evaluate_seed(params.model_copy(update={"seed": seed}), variant) for seed in seeds]
         for variant in variants or params.variants
@@ -82,5 +88,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--reference", action="store_true", help="the reference's recipe instead of params.yaml's"
     )
+    parser.add_argument("--from-nothing", action="store_true", help="without train.init")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS))
     main(**vars(parser.parse_args()))

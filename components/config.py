@@ -160,7 +160,7 @@ class DecodingParams(Section):
 class TrainParams(Section):
     """Stage `train`: the bridge learns."""
 
-    init: str | None = None  # a folder or models:/NAME/VERSION (@ALIAS): start from that captioner's bridge
+    init: str | None = None  # a folder (or one a variant in it), models:/NAME/VERSION or @ALIAS
     epochs: Annotated[float, Field(gt=0)] | None = 30  # null: by the data's size, see training/schedule.py
     batch_size: Positive = 32  # examples a step, over all processes and pieces: neither changes the result
     gradient_accumulation_steps: Positive = 1  # pieces of a step, one after another: less memory

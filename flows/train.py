@@ -50,13 +50,15 @@ def train_here(variant: str) -> None:
     from components.training.train import train_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
-    features, init = open_features(params, tables), open_init(params.train.init)
+    features, init = open_features(params, tables), open_init(params.train.init, variant)
     fit = partial(train_variant, params, variant, tables, features, TOWERS, MODELS / variant, init=init)
     if not is_first():
         fit()
         return
     if init:
-        print(f"Starting from {init.source}. DVC does not see it change: then, `dvc repro --force train`.")
+        print(f"{variant}: starts from {init.source}")
+    elif params.train.init:
+        print(f"{variant}: starts from nothing, as {params.train.init} has no such variant")
     with open_variant_run(
         variant,
         stage="train",
@@ -86,8 +88,9 @@ def train_here(variant: str) -> None:
         Console().print(failure_panel(variant, choice.best.degenerate))
 
 
-def open_init(source: str | None) -> "Init | None":
-    """The bridge that `train.init` names, an alias pinned to the version that it points at now.
+def open_init(source: str | None, variant: str) -> "Init | None":
+    """The bridge that `train.init` names, an alias pinned to the version that it points at now; None if it
+    names none, or a folder of several without this variant.
 
     Raises:
         UserError: there is none.
@@ -98,7 +101,7 @@ def open_init(source: str | None) -> "Init | None":
     from components.training.warm_start import Init
 
     if not source.startswith("models:/"):
-        return Init.of_folder(source)
+        return Init.of_folder(source, variant)
     version = pinned(source)
     return Init.of_model(load_captioner(version), version)
 

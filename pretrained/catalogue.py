@@ -3,7 +3,7 @@
     python -m pretrained.catalogue
 
 A thing is an emoji of Unicode CLDR: its short name, its keywords, and a drawing (a sprite) in each style
-that has one. Written as `things.json`, `sprites.npz` and `held_out.npz`, so that the training after it needs
+that has one. Written as `things.json` and `sprites.npz`, so that the training after it needs
 neither npm nor an SVG renderer.
 """
 
@@ -21,7 +21,6 @@ from PIL import Image
 
 from components.data.drawing import pluralize
 from components.data.openmoji import NOUNS, drawings
-from pretrained.world import HELD_OUT
 
 PACKAGES = Path("pretrained/node_modules")
 OUT = Path("pretrained/data")
@@ -35,6 +34,7 @@ STYLES = (
     "streamline-emojis",
     "emojione-monotone",
     "fluent-emoji-high-contrast",
+    "noto",
 )
 
 SIDE = 64  # of a sprite, pixels
@@ -138,24 +138,17 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub("[’']", "", name.lower())).strip("-")
 
 
-def _save(name: str, sprites: list[np.ndarray], inks: list[tuple[int, int]]) -> None:
-    np.savez_compressed(OUT / f"{name}.npz", sprites=np.stack(sprites), inks=np.array(inks, np.float32))
-
-
 def main() -> None:
-    """Write things.json, sprites.npz and held_out.npz."""
+    """Write things.json and sprites.npz."""
     slugs, sprites, inks = things(), [], []
     OUT.mkdir(exist_ok=True)
-    for style in (*STYLES, HELD_OUT):
-        if style == HELD_OUT:
-            _save("sprites", sprites, inks)
-            sprites, inks = [], []
+    for style in STYLES:
         for sprite, ink in draw(style, slugs, len(sprites)):
             sprites.append(np.asarray(sprite))
             inks.append(ink)
         print(f"{style}: {len(sprites)} sprites so far", flush=True)
-    _save("held_out", sprites, inks)
-    known = [thing for thing in slugs.values() if set(thing.sprites) - {HELD_OUT}]
+    np.savez_compressed(OUT / "sprites.npz", sprites=np.stack(sprites), inks=np.array(inks, np.float32))
+    known = [thing for thing in slugs.values() if thing.sprites]
     rows = [asdict(thing) for thing in known]
     (OUT / "things.json").write_text(json.dumps(rows, ensure_ascii=False, indent=0))
     print(f"{len(known)} things, {sum(thing.countable for thing in known)} of them countable")

@@ -18,7 +18,7 @@ class Composer:
     """Sprites on grounds: [B x 3 x size x size] in [-1, 1], and which thing each patch shows.
 
     Args:
-        file: sprites.npz or held_out.npz
+        file: sprites.npz
         size, patch: of picture and patch, pixels
         things: how many there are; a patch of bare ground g is labelled things + g, white things + grounds
     """
@@ -42,7 +42,7 @@ class Composer:
         """Arrays of `world.arrays` -> pixels [B x 3 x size x size], labels [B x patches]."""
         given = {name: torch.from_numpy(value).to(self.device) for name, value in batch.items()}
         picture = self._grounds(given["ground"])
-        layers = self._layers(given)  # [B x K x 4 x size x size], colours times alpha
+        layers = self._layers(given, augment)  # [B x K x 4 x size x size], colours times alpha
         seen = torch.zeros(*layers.shape[:2], self.size, self.size, device=self.device)
         for k in range(layers.shape[1]):
             alpha = layers[:, k, 3:]
@@ -73,23 +73,35 @@ class Composer:
         chosen = darker[self.pattern[ground], torch.arange(count, device=self.device)]
         return ((shade[..., None, None] - CONTRAST * chosen[:, None]) / 255).clamp(0, 1)
 
-    def _layers(self, given: dict[str, Tensor]) -> Tensor:
-        """Each sprite alone on the picture's area, colours multiplied by alpha."""
+    def _layers(self, given: dict[str, Tensor], augment: bool) -> Tensor:
+        """Each sprite alone on the picture's area, colours multiplied by alpha.
+
+        Half of the augmented pictures are as another artist might have drawn them: stretched, slanted, in
+        paler or stronger colours.
+        """
         shape = (*given["sprite"].shape, 4, self.size, self.size)
         layers = torch.zeros(shape, device=self.device)
+        artist = (self.uniform(0, 1, shape[0], 1) < 0.5 * augment).expand(shape[:2])
+        stretch = (artist * self.uniform(-0.12, 0.12, *shape[:2])).exp()
+        slant = artist * self.uniform(-0.12, 0.12, *shape[:2])
+        saturation = 1 + artist * self.uniform(-0.5, 0.3, *shape[:2])
         small = given["side"] * self.size < 0.62 * self.sprites.shape[-1]
         for reduced in (True, False):  # a large reduction goes through half the size, or it would flicker
             rows = (given["sprite"] >= 0) & (small == reduced)
             if not rows.any():
                 continue
             sprite = self.sprites[given["sprite"][rows]].float() / 255
-            sprite[:, :3] *= sprite[:, 3:]
+            grey = sprite[:, :3].mean(1, keepdim=True)
+            sprite[:, :3] = grey + (sprite[:, :3] - grey) * saturation[rows][:, None, None, None]
+            sprite[:, :3] = sprite[:, :3].clamp(0, 1) * sprite[:, 3:]
             if reduced:
                 sprite = F.avg_pool2d(sprite, 2)
             x, y, side, turn = (given[name][rows][:, None, None] for name in ("x", "y", "side", "turn"))
             dx, dy = (self.xs - x) * 2 / side, (self.ys - y) * 2 / side
             cos, sin = turn.cos(), turn.sin()
-            grid = torch.stack((dx * cos + dy * sin, dy * cos - dx * sin), dim=-1)
+            dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
+            wide, lean = stretch[rows][:, None, None], slant[rows][:, None, None]
+            grid = torch.stack((dx * wide + dy * lean, dy / wide), dim=-1)
             layers[rows] = F.grid_sample(sprite, grid, align_corners=False)
         return layers
 

@@ -3,7 +3,7 @@
     python -m pretrained.measure               writes pretrained/metrics.json
 
 scenes    fresh scenes of the default data set's kind, drawn by `components.data.scenes`
-style     single drawings of a style that no training picture has, among all things that have one
+singles   single drawings of any style, placed anew
 
 Retrieval of the caption by the picture; linear probes, fitted on frozen features, of what stands there, how
 many and where; perplexity of GPT-2 on fresh captions, of the default grammar and of all kinds.
@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel, PreTrainedTo
 from components.towers.encode import load_clip, text_embeds
 from components.towers.probe import perplexity
 from pretrained.compose import Composer
-from pretrained.world import HELD_OUT, Picture, Placed, World, arrays
+from pretrained.world import Picture, World, arrays
 
 DATA, OUT = Path("pretrained/data"), Path("pretrained/metrics.json")
 FITTED, TESTED = 6000, 1500
@@ -110,22 +110,23 @@ def _side(x: float, y: float) -> int:
     return int(dx > 0) if abs(dx) >= abs(dy) else 2 + int(dy > 0)
 
 
-def held_out_style(world: World, clip: CLIPModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-    """Names by drawings of the style that was held out, each among all of their names."""
-    vision = clip.config.vision_config
-    composer = Composer(DATA / "held_out.npz", vision.image_size, vision.patch_size, len(world.things), "cpu")
-    shown = {
-        t: thing
-        for t, thing in enumerate(world.things)
-        if HELD_OUT in thing["sprites"] and "skin tone" not in thing["name"]
+def singles(
+    world: World, composer: Composer, clip: CLIPModel, tokenizer: PreTrainedTokenizerBase, rng: random.Random
+) -> dict[str, float]:
+    """The name of a single thing among the names of all that are not toned."""
+    names = [thing["name"] for thing in world.things if "skin tone" not in thing["name"]]
+    pictures = [world.single(rng) for _ in range(2 * TESTED)]
+    said = [world.things[picture.placed[0].thing]["name"] for picture in pictures]
+    kept = [row for row, name in enumerate(said) if "skin tone" not in name]
+    embeds = encode(clip, drawn(composer, pictures))[1][kept]
+    order = (embeds @ named(clip, tokenizer, names).t()).topk(5, dim=-1).indices.tolist()
+    found = [[names[j] for j in row] for row in order]
+    right = [said[row] for row in kept]
+    return {
+        "R@1": float(np.mean([row[0] == name for row, name in zip(found, right, strict=True)])),
+        "R@5": float(np.mean([name in row for row, name in zip(found, right, strict=True)])),
+        "names": len(names),
     }
-    pictures = [
-        Picture([Placed(thing["sprites"][HELD_OUT][0], t, x=0.5, y=0.5, side=0.95, turn=0.0)], None, [])
-        for t, thing in shown.items()
-    ]
-    names = [thing["name"] for thing in shown.values()]
-    embeds = encode(clip, drawn(composer, pictures))[1]
-    return retrieval(embeds, named(clip, tokenizer, names), names) | {"things": len(names)}
 
 
 def main() -> None:
@@ -137,7 +138,7 @@ def main() -> None:
     composer = Composer(
         DATA / "sprites.npz", vision.image_size, vision.patch_size, len(world.things), "cpu", 1
     )
-    pictures = [world.scene(rng, wide=False) for _ in range(FITTED + TESTED)]
+    pictures = [world.scene(rng) for _ in range(FITTED + TESTED)]
     features, embeds = encode(clip, drawn(composer, pictures))
     tokenizer = AutoTokenizer.from_pretrained("pretrained/clip")
     said = [picture.captions[0] for picture in pictures[FITTED:][:700]]
@@ -146,7 +147,7 @@ def main() -> None:
     metrics = {
         "retrieval": retrieval(embeds[FITTED:][:700], named(clip, tokenizer, said), said),
         "probes": probes(features, pictures),
-        "style held out": held_out_style(world, clip, tokenizer),
+        "singles": singles(world, composer, clip, tokenizer, rng),
         "perplexity": {
             "scenes": perplexity(gpt2, words, [picture.captions[0] for picture in pictures[:2000]]),
             "all kinds": perplexity(gpt2, words, every),

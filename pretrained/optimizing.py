@@ -1,4 +1,4 @@
-"""What both pre-trainings share: schedule, optimizer, export, checkpoint, command line."""
+"""What all pre-trainings share: schedule, optimizer, export, checkpoint, command line."""
 
 import argparse
 import json
@@ -21,22 +21,25 @@ WARMUP = 200  # steps
 
 
 class Schedule:
-    """Share of the learning rate: warm-up, constant, a linear fall over the last third.
+    """Of the learning rates that `optimizer` has now: warm-up, constant, a linear fall over the last third.
 
     So a training can be made longer afterwards (Hu et al. 2024, "MiniCPM", section 4). It ends at `steps` or
     after `minutes`, whichever is nearer.
     """
 
-    def __init__(self, steps: int, minutes: float):
+    def __init__(self, optimizer: Optimizer, steps: int, minutes: float):
+        self.optimizer, self.rates = optimizer, [group["lr"] for group in optimizer.param_groups]
         self.steps, self.seconds, self.begin = steps, 60 * minutes, time.monotonic()
 
     def done(self, step: int) -> float:
         """How much of the training lies behind, 0 to 1."""
         return max(step / self.steps, (time.monotonic() - self.begin) / self.seconds)
 
-    def __call__(self, step: int) -> float:
-        """The share at `step`."""
-        return min(1.0, (step + 1) / WARMUP, max(0.0, 3 * (1 - self.done(step))))
+    def set(self, step: int) -> None:
+        """The rates of `step`."""
+        share = min(1.0, (step + 1) / WARMUP, max(0.0, 3 * (1 - self.done(step))))
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = share * rate
 
 
 def make_optimizer(model: nn.Module, settings: dict, outer: Sequence[str]) -> Together:
@@ -55,16 +58,14 @@ def make_optimizer(model: nn.Module, settings: dict, outer: Sequence[str]) -> To
     )
 
 
-def update(model: nn.Module, optimizer: Optimizer, rate: float) -> None:
-    """Clip the gradients, step at `rate`, and clear them.
+def update(model: nn.Module, optimizer: Optimizer) -> None:
+    """Clip the gradients, step, and clear them.
 
     Raises:
         SystemExit: a gradient is not finite.
     """
     if not math.isfinite(float(nn.utils.clip_grad_norm_(model.parameters(), 1.0))):
         raise SystemExit("The gradient is not finite. Start again: it goes on from the last checkpoint.")
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     optimizer.step()
     optimizer.zero_grad()
 
@@ -108,8 +109,8 @@ class Checkpoint:
 
 
 def command_line(what: str, params: Path) -> tuple[dict, dict]:
-    """The settings of tower `what` in `params`, and what else its `train` takes, from the command line."""
-    parser = argparse.ArgumentParser(description=f"Pre-train the tower {what}.")
+    """The settings of `what` in `params`, and what else its `train` takes, from the command line."""
+    parser = argparse.ArgumentParser(description=f"Pre-train {what}.")
     parser.add_argument("--minutes", type=float, default=math.inf, help="be done by then")
     parser.add_argument("--steps", type=int, help="default: params.yaml")
     parser.add_argument("--batch-size", type=int, help="default: params.yaml")

@@ -200,13 +200,14 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     if init and not CHECKPOINT.exists():
         model.clip.load_state_dict(CLIPModel.from_pretrained(OUT).state_dict())
     optimizer = make_optimizer(model, settings, outer=("embedding", "words", "places", "patches"))
+    schedule = Schedule(optimizer, settings["steps"], minutes)
     checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
     first = step = checkpoint.load(device)
     size, patch = settings["image_size"], settings["patch_size"]
     composer = Composer(DATA / "sprites.npz", size, patch, len(world.things), device, seed + step)
     workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
     batches = iter(DataLoader(Batches(settings, seed, step), batch_size=None, **workers))
-    schedule, told = Schedule(settings["steps"], minutes), time.monotonic()
+    told = time.monotonic()
     sums: dict[str, Tensor] = {}  # on the device, which is not waited for
     while schedule.done(step) < 1:
         batch = next(batches)
@@ -216,7 +217,8 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             losses = model(pixels, patch_labels, *text)
             loss = losses["contrast"] + 2 * losses["captions"] + 0.5 * losses["patches"]
         loss.backward()
-        update(model, optimizer, settings["learning_rate"] * schedule(step))
+        schedule.set(step)
+        update(model, optimizer)
         step += 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value.detach()

@@ -81,11 +81,12 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     if init and not CHECKPOINT.exists():
         model.load_state_dict(GPT2LMHeadModel.from_pretrained(OUT).state_dict())
     optimizer = make_optimizer(model, settings, outer=("wte", "wpe"))
+    schedule = Schedule(optimizer, settings["steps"], minutes)
     checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
     first = step = checkpoint.load(device)
     workers = {"num_workers": 8, "prefetch_factor": 8} if device == "cuda" else {}
     batches = iter(DataLoader(Blocks(settings, seed, step), batch_size=None, **workers))
-    schedule, told = Schedule(settings["steps"], minutes), time.monotonic()
+    told = time.monotonic()
     total = 0.0
     while schedule.done(step) < 1:
         ids = next(batches).to(device)
@@ -93,7 +94,8 @@ def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
             logits = model(ids[:, :-1]).logits
         loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
-        update(model, optimizer, settings["learning_rate"] * schedule(step))
+        schedule.set(step)
+        update(model, optimizer)
         step += 1
         total += float(loss.detach())
         if step % 100 == 0:

@@ -21,11 +21,8 @@ from components.data.grammar import PLACES, Counts, Pair, references
 from components.data.grounds import COLOURS, GROUNDS, PATTERNS, Ground
 from components.data.layout import layout
 
-SHARES = {"scenes": 0.45, "anything": 0.25, "single": 0.3}
+SHARES = {"scenes": 0.4, "anything": 0.2, "single": 0.4}
 MAX_SPRITES = 4
-HELD_OUT = "noto"
-"""The style that no training sees: are its things recognised all the same?"""
-
 PLAIN = (255, 255, 255)
 
 SINGLE = (
@@ -76,22 +73,26 @@ class World:
         self.things = json.loads((folder / "things.json").read_text())
         self.inks = np.load(folder / "sprites.npz")["inks"]
         self.default = [(Drawing(**t["default"]), i) for i, t in enumerate(self.things) if t["default"]]
-        self.countable = [i for i, thing in enumerate(self.things) if thing["countable"] and self._styles(i)]
-        self.any = [i for i in range(len(self.things)) if self._styles(i)]
+        self.countable = [i for i, thing in enumerate(self.things) if thing["countable"]]
+        self.strangers = [i for i in self.countable if not self.things[i]["default"]]
         # What is toned differs little from the plain: seen a quarter as often.
-        weights = [0.25 if "skin tone" in self.things[i]["name"] else 1.0 for i in self.any]
+        weights = [0.25 if "skin tone" in thing["name"] else 1.0 for thing in self.things]
         self.weights = np.cumsum(weights).tolist()
-
-    def _styles(self, thing: int) -> list[str]:
-        return [style for style in self.things[thing]["sprites"] if style != HELD_OUT]
 
     def picture(self, rng: random.Random) -> Picture:
         """One picture of any kind."""
         kind = rng.choices(list(SHARES), SHARES.values())[0]
-        return self.single(rng) if kind == "single" else self.scene(rng, wide=kind == "anything")
+        if kind == "single":
+            return self.single(rng)
+        return self.scene(rng, self.countable if kind == "anything" else ())
 
-    def scene(self, rng: random.Random, wide: bool) -> Picture:
-        """A scene of the grammar, with the default drawings or with anything countable."""
+    def foreign(self, rng: random.Random) -> Picture:
+        """One picture that shows no two drawings of the default data set, which is tested by what stands
+        together: single things, and scenes of things that it does not have."""
+        return self.single(rng) if rng.random() < 0.5 else self.scene(rng, self.strangers)
+
+    def scene(self, rng: random.Random, wide: Sequence[int] = ()) -> Picture:
+        """A scene of the grammar, with the default drawings or with the things `wide`, any of them."""
         style = "openmoji" if not wide and rng.random() < 0.75 else None
         ground = rng.randrange(len(GROUNDS))
         if rng.random() < 1 / 3:
@@ -107,25 +108,26 @@ class World:
         placed = []
         for drawing, x, y, side in layout(scene):
             _, thing, sprite = chosen[drawing.name]
-            placed.append(self._place(rng, sprite, thing, x, y, side, loose=wide))
+            placed.append(self._place(rng, sprite, thing, x, y, side, loose=bool(wide)))
         return Picture(placed, ground, references(scene, rng, 4))
 
     def _drawings(
-        self, rng: random.Random, number: int, wide: bool, style: str | None
+        self, rng: random.Random, number: int, wide: Sequence[int], style: str | None
     ) -> list[tuple[Drawing, int, int]]:
         """(drawing, thing, sprite), of different names."""
         found: dict[str, tuple[Drawing, int, int]] = {}
         while len(found) < number:
             if wide:
-                thing = rng.choice(self.countable)
+                thing = rng.choice(wide)
                 known: dict[str, Any] = self.things[thing]
                 drawing = Drawing(known["emoji"], "", known["noun"], known["plural"], None, False)
             else:
                 drawing, thing = rng.choice(self.default)
-            own = style if style in self.things[thing]["sprites"] else rng.choice(self._styles(thing))
+            sprites = self.things[thing]["sprites"]
+            own = style if style in sprites else rng.choice(list(sprites))
             if own != "openmoji" and not drawing.colour_in_name:  # other artists take other colours
                 drawing = Drawing(drawing.emoji, "", drawing.noun, drawing.plural_noun, None, False)
-            found[drawing.name] = (drawing, thing, rng.choice(self.things[thing]["sprites"][own]))
+            found[drawing.name] = (drawing, thing, rng.choice(sprites[own]))
         return list(found.values())
 
     def _place(
@@ -141,12 +143,15 @@ class World:
         return Placed(sprite, thing, x, y, longer * rng.uniform(0.88, 1.1), turn)
 
     def single(self, rng: random.Random) -> Picture:
-        """One large thing; half of them on white."""
-        thing = rng.choices(self.any, cum_weights=self.weights)[0]
+        """One large thing; half of them on white, some cut to their ink and then to a square."""
+        thing = rng.choices(range(len(self.things)), cum_weights=self.weights)[0]
         known = self.things[thing]
-        sprite = rng.choice(known["sprites"][rng.choice(self._styles(thing))])
+        sprite = rng.choice(known["sprites"][rng.choice(list(known["sprites"]))])
         side = rng.uniform(0.5, 1.0)
-        slack = (1 - side) / 2
+        if rng.random() < 0.35:
+            width, height = self.inks[sprite]
+            side = min(max(width, height) / min(width, height), 1.6) * rng.uniform(0.95, 1.05)
+        slack = max(0.0, 1 - side) / 2
         x, y = (0.5 + rng.uniform(-slack, slack) for _ in range(2))
         ground = None if rng.random() < 0.5 else rng.randrange(len(GROUNDS))
         said = GROUNDS[ground] if ground is not None else Ground("white", "plain")

@@ -52,7 +52,7 @@ def start(params, tables, store, towers, out, init=None, step=0) -> Stop:
 
 
 def test_training_starts_from_these_weights(params, tables, store, towers, other, tmp_path):
-    began = start(params, tables, store, towers, tmp_path / "mlp", Init.of_folder(other))
+    began = start(params, tables, store, towers, tmp_path / "mlp", Init.of_folder(other, "mlp"))
     theirs = load_file(other / "model.safetensors")
     assert began.weights.keys() == theirs.keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in began.weights.items())
@@ -63,24 +63,24 @@ def test_training_starts_from_these_weights(params, tables, store, towers, other
 def test_a_training_from_another_bridge_resumes_no_other(params, tables, store, towers, other, tmp_path):
     """The same folder with other weights is another beginning."""
     folder, out = shutil.copytree(other, tmp_path / "init"), tmp_path / "mlp"
-    saved = start(params, tables, store, towers, out, Init.of_folder(folder), step=15)
+    saved = start(params, tables, store, towers, out, Init.of_folder(folder, "mlp"), step=15)
     assert saved.first == 0
-    again = start(params, tables, store, towers, out, Init.of_folder(folder), step=15)
+    again = start(params, tables, store, towers, out, Init.of_folder(folder, "mlp"), step=15)
     assert again.first > 0, "the same beginning: it goes on"
     fresh(params, towers, seed=6).save_pretrained(folder)
-    assert start(params, tables, store, towers, out, Init.of_folder(folder)).first == 0
-    assert Init.of_folder(folder).digest != Init.of_folder(other).digest
+    assert start(params, tables, store, towers, out, Init.of_folder(folder, "mlp")).first == 0
+    assert Init.of_folder(folder, "mlp").digest != Init.of_folder(other, "mlp").digest
 
 
 def test_a_model_in_memory_and_a_whole_export_will_do(params, towers, other, tmp_path):
     model = CaptionModel.from_pretrained(other)
     model.save_pretrained(tmp_path / "whole", include_towers=True)
-    for init in (Init.of_model(model, "models:/captioner/3"), Init.of_folder(tmp_path / "whole")):
+    for init in (Init.of_model(model, "models:/captioner/3"), Init.of_folder(tmp_path / "whole", "mlp")):
         own = fresh(params, towers)
         init.give(own)
         expected = model.bridge_state_dict()
         assert all(torch.equal(tensor, expected[n]) for n, tensor in own.bridge_state_dict().items())
-        assert init.digest == Init.of_folder(other).digest
+        assert init.digest == Init.of_folder(other, "mlp").digest
 
 
 def test_its_towers_need_not_be_there(params, towers, other, tmp_path):
@@ -88,7 +88,7 @@ def test_its_towers_need_not_be_there(params, towers, other, tmp_path):
     text = (other / "config.json").read_text()
     moved = shutil.copytree(other, tmp_path / "moved")
     (moved / "config.json").write_text(text.replace(str(towers), "/nowhere"))
-    Init.of_folder(moved).give(fresh(params, towers))
+    Init.of_folder(moved, "mlp").give(fresh(params, towers))
 
 
 def test_other_towers_are_refused(params, towers, other, tmp_path):
@@ -96,7 +96,7 @@ def test_other_towers_are_refused(params, towers, other, tmp_path):
     for tower, name in (("vision", "clip"), ("text", "gpt2")):
         model.config.towers[tower]["sha256"] = "0" * 64
         with pytest.raises(UserError) as error:
-            Init.of_folder(other).give(model)
+            Init.of_folder(other, "mlp").give(model)
         told = str(error.value)
         assert f"its {tower} tower (SHA-256 " in told and name in told and "000000000000" in told
         assert "set train.init to null" in told
@@ -114,14 +114,21 @@ def test_other_towers_are_refused(params, towers, other, tmp_path):
 )
 def test_another_bridge_is_refused(change, told, params, towers, other):
     with pytest.raises(UserError, match=told):
-        Init.of_folder(other).give(fresh(params, towers, **change))
+        Init.of_folder(other, "mlp").give(fresh(params, towers, **change))
+
+
+def test_of_a_folder_of_several_each_variant_takes_its_own(params, towers, other, tmp_path):
+    """As `pretrained/captioner` and `models` are; a variant that is not among them starts from nothing."""
+    shutil.copytree(other, tmp_path / "mlp")
+    assert Init.of_folder(tmp_path, "mlp").digest == Init.of_folder(other, "mlp").digest
+    assert Init.of_folder(tmp_path, "transformer") is None
 
 
 def test_no_captioner_there(tmp_path):
     with pytest.raises(UserError, match="train.init is 'nowhere': no such folder"):
-        Init.of_folder("nowhere")
+        Init.of_folder("nowhere", "mlp")
     with pytest.raises(UserError, match="no model.safetensors that can be read"):
-        Init.of_folder(tmp_path)
+        Init.of_folder(tmp_path, "mlp")
 
 
 def test_an_alias_is_pinned_to_its_version(params, towers, other, monkeypatch):
@@ -133,10 +140,10 @@ def test_an_alias_is_pinned_to_its_version(params, towers, other, monkeypatch):
     monkeypatch.setattr(
         registry, "load_captioner", lambda uri: asked.append(uri) or CaptionModel.from_pretrained(other)
     )
-    init = open_init("models:/captioner@champion")
+    init = open_init("models:/captioner@champion", "mlp")
     assert asked == [init.source] == ["models:/captioner/7"]
-    assert open_init(str(other)).digest == init.digest
-    assert open_init(None) is None
+    assert open_init(str(other), "mlp").digest == init.digest
+    assert open_init(None, "mlp") is None
 
 
 def test_params_know_it():

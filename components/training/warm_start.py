@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from components.config import VARIANTS
 from components.errors import UserError
 from components.model import CaptionConfig, CaptionModel
 from components.model.bridge import is_learned
@@ -33,14 +34,20 @@ class Init:
     tensors: dict[str, Tensor]
 
     @classmethod
-    def of_folder(cls, folder: str | Path) -> Self:
-        """Of a captioner that `save_pretrained` wrote; its towers are not needed.
+    def of_folder(cls, folder: str | Path, variant: str) -> Self | None:
+        """Of a captioner that `save_pretrained` wrote, or of the one named `variant` in a folder of several;
+        None if it is not among them. Towers are not needed.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no captioner.
         """
-        if not Path(folder).is_dir():
+        folder = Path(folder)
+        if not folder.is_dir():
             raise UserError(f"train.init is '{folder}': no such folder, and no models:/NAME/VERSION.")
+        if any((folder / name).is_dir() for name in VARIANTS):
+            folder /= variant
+            if not folder.is_dir():
+                return None
         config, tensors = read_checkpoint(folder)
         return cls(str(folder), config, {name: t for name, t in tensors.items() if is_learned(name)})
 

@@ -1,0 +1,144 @@
+"""Stage `captioner`: the bridges that a training starts from (`train.init`), one a variant.
+
+    python -m pretrained.train_captioner       goes on from its checkpoints, if there are any
+
+They learn to name whatever the towers know, on pictures composed anew for every step. What the default data
+set is tested by stays unseen: of its drawings they see each one alone, and never two of them together. The
+second variant begins with what it shares with the first, resampler and gated cross-attention.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from components.config import VARIANTS, Params
+from components.model import CaptionModel, CaptionProcessor
+from components.model.configuration import bridge_fields
+from components.training.optimizer import make_optimizer
+from pretrained.compose import Composer
+from pretrained.optimizing import Checkpoint, Schedule, command_line, update
+from pretrained.world import World, arrays
+
+DATA, CLIP, GPT2 = (Path("pretrained") / name for name in ("data", "clip", "gpt2"))
+OUT, CHECKPOINTS = Path("pretrained/captioner"), Path("pretrained/checkpoints")
+TRAINED = ("mlp", "transformer")
+CAPTIONS = 2  # a picture
+
+
+class Batches(IterableDataset):
+    """Endless batches: arrays for the composer, and the tensors of CAPTIONS captions a picture."""
+
+    def __init__(self, settings: dict, seed: str):
+        self.settings, self.seed = settings, seed
+
+    def __iter__(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Tensor]]]:
+        worker = torch.utils.data.get_worker_info()
+        rng = random.Random(f"{self.seed} {worker.id if worker else 0}")
+        world, processor = World(DATA), CaptionProcessor.from_towers(CLIP, GPT2)
+        while True:
+            pictures = [world.foreign(rng) for _ in range(self.settings["batch_size"])]
+            texts = [caption for picture in pictures for caption in rng.sample(picture.captions, CAPTIONS)]
+            yield arrays(pictures), dict(processor(text=texts))
+
+
+def fresh_captioner(variant: str) -> CaptionModel:
+    """On the towers that lie here, of the shape that params.yaml of the project gives."""
+    model = CaptionModel.from_towers(
+        CLIP, GPT2, **bridge_fields(Params.load().model.model_dump(), *VARIANTS[variant])
+    )
+    model.processor = CaptionProcessor.from_towers(CLIP, GPT2)
+    return model
+
+
+def take_over(model: CaptionModel, other: CaptionModel) -> None:
+    """Copy the tensors of the bridge that both have, but not the mapper."""
+    theirs = other.bridge_state_dict()
+    for name, tensor in model.bridge_state_dict().items():
+        if not name.startswith("mapper."):
+            tensor.copy_(theirs[name])
+
+
+def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
+    """The first variant for `steps`, the second for half as many; or, each, for half of `minutes`."""
+    first, steps = None, settings["steps"]
+    for variant in TRAINED:
+        model = fresh_captioner(variant)
+        if init:
+            model = CaptionModel.from_pretrained(OUT / variant, clip=CLIP, gpt2=GPT2)
+        elif first is not None:
+            take_over(model, first)
+        train_bridge(model, variant, settings, steps, seed, minutes / len(TRAINED))
+        weights = {name: tensor.half() for name, tensor in model.bridge_state_dict().items()}
+        model.save_pretrained(OUT / variant, state_dict=weights)
+        first, steps = first or model, steps // 2
+
+
+def train_bridge(
+    model: CaptionModel, variant: str, settings: dict, steps: int, seed: int, minutes: float
+) -> None:
+    """Teacher forcing on the world, the towers frozen; a checkpoint every five minutes."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(seed)
+    model.to(device).train()
+    optimizer = make_optimizer(
+        model,
+        "muon",
+        learning_rate=settings["learning_rate"],
+        gate_learning_rate=settings["gate_learning_rate"],
+        weight_decay=settings["weight_decay"],
+        betas=(0.9, 0.98),
+    )
+    schedule = Schedule(optimizer, steps, minutes)
+    checkpoint = Checkpoint(CHECKPOINTS / f"captioner-{variant}.pt", model, optimizer)
+    first = step = checkpoint.load(device)
+    told = time.monotonic()
+    vision = model.config.vision_config
+    composer = Composer(
+        DATA / "sprites.npz",
+        vision.image_size,
+        vision.patch_size,
+        len(World(DATA).things),
+        device,
+        seed + step,
+    )
+    workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
+    batches = iter(
+        DataLoader(Batches(settings, f"bridge {seed} {variant} {step}"), batch_size=None, **workers)
+    )
+    total = torch.tensor(0.0, device=device)
+    while schedule.done(step) < 1:
+        picture, text = next(batches)
+        pixels, _ = composer({name: np.asarray(value) for name, value in picture.items()})
+        with torch.autocast(device, torch.bfloat16):
+            loss = model(pixels, **{name: value.to(device) for name, value in text.items()}).loss
+        loss.backward()
+        schedule.set(step)
+        update(model, optimizer)
+        step += 1
+        total += loss.detach()
+        if step % 100 == 0:
+            shown, now = min(100, step - first), time.monotonic()
+            print(
+                f"{variant}: step {step}  loss {total / shown:.3f}  {(now - told) / shown:.3f} s a step",
+                flush=True,
+            )
+            told = now
+            total.zero_()
+        checkpoint.save_now_and_then(step)
+    checkpoint.save(step)
+
+
+def main() -> None:
+    """The command line."""
+    settings, arguments = command_line("captioner", Path("pretrained/params.yaml"))
+    train(settings, **arguments)
+
+
+if __name__ == "__main__":
+    main()
