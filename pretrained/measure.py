@@ -2,7 +2,7 @@
 
     python -m pretrained.measure               writes pretrained/metrics.json
 
-scenes    fresh scenes of the default data set's kind, drawn by `components.data.scenes`
+scenes    fresh scenes of the default data set's kind, drawn by `components.data.scenes.build`
 singles   single drawings of any style, placed anew
 
 Retrieval of the caption by the picture; linear probes, fitted on frozen features, of what stands there, how

@@ -97,7 +97,8 @@ def train_bridge(
     )
     schedule = Schedule(optimizer, steps, minutes)
     checkpoint = Checkpoint(CHECKPOINTS / f"captioner-{variant}.pt", model, optimizer)
-    step, told = checkpoint.load(device), time.monotonic()
+    first = step = checkpoint.load(device)
+    told = time.monotonic()
     vision = model.config.vision_config
     composer = Composer(
         DATA / "sprites.npz",
@@ -123,10 +124,12 @@ def train_bridge(
         step += 1
         total += loss.detach()
         if step % 100 == 0:
+            shown, now = min(100, step - first), time.monotonic()
             print(
-                f"{variant}: step {step}  loss {total / 100:.3f}  {time.monotonic() - told:.0f} s",
+                f"{variant}: step {step}  loss {total / shown:.3f}  {(now - told) / shown:.3f} s a step",
                 flush=True,
             )
+            told = now
             total.zero_()
         checkpoint.save_now_and_then(step)
     checkpoint.save(step)

@@ -82,9 +82,9 @@ class World:
     def picture(self, rng: random.Random) -> Picture:
         """One picture of any kind."""
         kind = rng.choices(list(SHARES), SHARES.values())[0]
-        return (
-            self.single(rng) if kind == "single" else self.scene(rng, self.countable * (kind == "anything"))
-        )
+        if kind == "single":
+            return self.single(rng)
+        return self.scene(rng, self.countable if kind == "anything" else ())
 
     def foreign(self, rng: random.Random) -> Picture:
         """One picture that shows no two drawings of the default data set, which is tested by what stands
@@ -123,14 +123,11 @@ class World:
                 drawing = Drawing(known["emoji"], "", known["noun"], known["plural"], None, False)
             else:
                 drawing, thing = rng.choice(self.default)
-            own = (
-                style
-                if style in self.things[thing]["sprites"]
-                else rng.choice(list(self.things[thing]["sprites"]))
-            )
+            sprites = self.things[thing]["sprites"]
+            own = style if style in sprites else rng.choice(list(sprites))
             if own != "openmoji" and not drawing.colour_in_name:  # other artists take other colours
                 drawing = Drawing(drawing.emoji, "", drawing.noun, drawing.plural_noun, None, False)
-            found[drawing.name] = (drawing, thing, rng.choice(self.things[thing]["sprites"][own]))
+            found[drawing.name] = (drawing, thing, rng.choice(sprites[own]))
         return list(found.values())
 
     def _place(

@@ -1,4 +1,4 @@
-"""The pre-training of the towers in a tiny setting: a world of three things, a few steps, and on again."""
+"""The pre-trainings in a tiny setting: a world of five things, a few steps, and on again."""
 
 import json
 import random
@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel
 
 from components.data.scenes.grounds import GROUNDS
-from pretrained import text, tokenizer, train_clip, train_gpt2
+from components.model import CaptionModel
+from pretrained import text, tokenizer, train_captioner, train_clip, train_gpt2
 from pretrained.compose import IGNORED, Composer
 from pretrained.world import Picture, Placed, World, arrays
 
@@ -39,16 +41,35 @@ PARAMS = {
         "weight_decay": 0.0,
         "dictionary_share": 0.2,
     },
+    "captioner": {
+        "batch_size": 4,
+        "steps": 4,
+        "learning_rate": 1e-2,
+        "gate_learning_rate": 1e-2,
+        "weight_decay": 0.0,
+    },
 }
-COLOURS = {"fox": (255, 0, 0), "key": (0, 255, 0), "bell": (0, 0, 255)}
+MODEL = {
+    "mapper": {"mlp_dim": 16, "depth": 1, "heads": 2, "dim_feedforward": 16},
+    "resampler": {"depth": 1, "heads": 1, "dim_head": 16, "num_latents": 4, "num_time_embeds": 2},
+    "cross_attention": {"heads": 1, "dim_head": 16},
+}
+VARIANTS = train_captioner.TRAINED
+COLOURS = {"fox": (255, 0, 0), "key": (0, 255, 0), "bell": (0, 0, 255), "drum": (99,) * 3, "lamp": (9,) * 3}
+STRANGERS = ("drum", "lamp")
+"""What the default data set does not have."""
 
 
 def thing(row: int, name: str) -> dict:
-    """A drawing of one colour that fills its square, in OpenMoji's style."""
+    """A drawing of one colour that fills its square, in OpenMoji's style, of the default data set or not."""
     drawing = {"emoji": name, "category": "", "noun": name, "plural_noun": f"{name}s"}
     drawing |= {"colour": None, "colour_in_name": False}
     known = {"emoji": name, "name": name, "noun": name, "plural": f"{name}s", "keywords": ["a", name]}
-    return known | {"countable": True, "default": drawing, "sprites": {"openmoji": [row]}}
+    return known | {
+        "countable": True,
+        "default": None if name in STRANGERS else drawing,
+        "sprites": {"openmoji": [row]},
+    }
 
 
 @pytest.fixture
@@ -57,6 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "pretrained"
     (folder / "data").mkdir(parents=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"model": MODEL}))
     things = [thing(row, name) for row, name in enumerate(COLOURS)]
     (folder / "data/things.json").write_text(json.dumps(things))
     sprites = np.full((len(COLOURS), 64, 64, 4), 255, np.uint8)
@@ -75,7 +97,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_batch_shows_what_was_planned(project: Path):
     """Ground, drawing and label of each patch, by colours that cannot be taken for each other."""
-    composer = Composer(project / "data/sprites.npz", size=32, patch=8, things=3, device="cpu")
+    composer = Composer(project / "data/sprites.npz", size=32, patch=8, things=5, device="cpu")
     picture = Picture([Placed(sprite=1, thing=1, x=0.25, y=0.5, side=0.5, turn=0.0)], None, [])
     pixels, labels = composer(arrays([picture]), augment=False)
     assert pixels.shape == (1, 3, 32, 32)
@@ -83,12 +105,12 @@ def test_a_batch_shows_what_was_planned(project: Path):
     assert torch.allclose(pixels[0, :, 16, 28], torch.ones(3), atol=1e-3)
     shown = labels.view(4, 4)
     assert shown[1:3, :2].eq(1).all(), "the key covers these patches"
-    assert shown[:, 2:].eq(3 + len(GROUNDS)).all(), "white ground"
+    assert shown[:, 2:].eq(5 + len(GROUNDS)).all(), "white ground"
 
 
 def test_what_stands_in_front_hides_what_stands_behind(project: Path):
     """Two drawings at one place: the label is that of the last one."""
-    composer = Composer(project / "data/sprites.npz", size=32, patch=8, things=3, device="cpu")
+    composer = Composer(project / "data/sprites.npz", size=32, patch=8, things=5, device="cpu")
     placed = [Placed(sprite=row, thing=row, x=0.5, y=0.5, side=1.0, turn=0.0) for row in (0, 2)]
     _, labels = composer(arrays([Picture(placed, 0, [])]), augment=False)
     assert labels[labels != IGNORED].eq(2).all()
@@ -102,6 +124,17 @@ def test_captions_tell_what_the_picture_holds(project: Path):
         placed = {world.things[p.thing]["noun"] for p in picture.placed}
         for caption in picture.captions:
             assert {name for name in COLOURS if name in caption} == placed, caption
+
+
+def test_a_bridge_sees_no_two_of_the_default_drawings_together(project: Path):
+    """What the default data set is tested by: it would be no test of a training that starts from there."""
+    world, rng = World(project / "data"), random.Random(0)
+    shown = [{world.things[p.thing]["noun"] for p in world.foreign(rng).placed} for _ in range(300)]
+    several = [names for names in shown if len(names) > 1]
+    assert several and all(names == set(STRANGERS) for names in several)
+    alone = [placed for placed in (world.foreign(rng).placed for _ in range(300)) if len(placed) > 1]
+    assert {world.things[p.thing]["noun"] for placed in alone for p in placed} <= set(STRANGERS), "counts"
+    assert set().union(*shown) == set(COLOURS), "each one is seen alone"
 
 
 def test_the_dictionary_gives_definitions_and_examples(project: Path):
@@ -130,3 +163,23 @@ def test_both_towers_are_trained_go_on_and_load(project: Path, capsys: pytest.Ca
     exported = {f"clip.{key}": value for key, value in clip.state_dict().items()}
     for key, value in exported.items():
         assert torch.equal(value, weights[key].half().float()), key
+    bridges_are_trained(project, capsys)
+
+
+def bridges_are_trained(project: Path, capsys: pytest.CaptureFixture) -> None:
+    """One a variant, in float16; the second begins with what it shares with the first, and both go on."""
+    settings = PARAMS["captioner"]
+    train_captioner.train(settings, seed=0, minutes=10, init=False)
+    train_captioner.train(settings | {"steps": 6}, seed=0, minutes=10, init=False)
+    assert {"goes on from step 4", "goes on from step 2"} <= set(capsys.readouterr().out.splitlines())
+    bridges = {name: load_file(project / "captioner" / name / "model.safetensors") for name in VARIANTS}
+    for name, bridge in bridges.items():
+        assert {tensor.dtype for tensor in bridge.values()} == {torch.float16}
+        model = CaptionModel.from_pretrained(project / "captioner" / name)
+        assert all(torch.equal(t, bridge[n].float()) for n, t in model.bridge_state_dict().items())
+    fresh = train_captioner.fresh_captioner("transformer")
+    first = CaptionModel.from_pretrained(project / "captioner/mlp")
+    train_captioner.take_over(fresh, first)
+    theirs = first.bridge_state_dict()
+    same = [n for n, t in fresh.bridge_state_dict().items() if n in theirs and torch.equal(t, theirs[n])]
+    assert {n.split(".")[0] for n in same} == {"resampler", "text_generator"}
