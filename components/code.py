@@ -59,7 +59,8 @@ def imported(file: Path) -> set[str]:
     """The project's modules that a file imports, inside functions too, where slow imports stand; but not
     those for type checkers alone.
     """
-    names, waiting = set(), [ast.parse(file.read_text(encoding="utf-8"))]
+    names: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):

@@ -65,8 +65,8 @@ def send_waiting(store: "Store") -> list[str]:
 
 def _merged(calls: list[tuple[int, dict]]) -> Iterator[tuple[int, dict]]:
     """Neighbouring metrics as one call, everything else as it is."""
-    for metrics, group in groupby(calls, lambda item: [*item[1]["arguments"]] == ["metrics"]):
-        group = list(group)
+    for metrics, neighbours in groupby(calls, lambda item: [*item[1]["arguments"]] == ["metrics"]):
+        group = list(neighbours)
         if not metrics:
             yield from group
             continue
