@@ -4,7 +4,7 @@
 
 They learn to name whatever the towers know, on pictures composed anew for every step. What the default data
 set is tested by stays unseen: of its drawings they see each one alone, and never two of them together. The
-second variant begins with what it shares with the first, resampler and gated cross-attention.
+variants take turns: each begins with resampler and gated cross-attention as the other one left them.
 """
 
 import random
@@ -28,7 +28,9 @@ from pretrained.world import World, arrays
 
 DATA, CLIP, GPT2 = (Path("pretrained") / name for name in ("data", "clip", "gpt2"))
 OUT, CHECKPOINTS = Path("pretrained/captioner"), Path("pretrained/checkpoints")
-TRAINED = ("mlp", "transformer")
+TURNS = ("mlp", "transformer", "mlp")
+"""The last one has seen most; so the first has a second turn."""
+
 CAPTIONS = 2  # a picture
 
 
@@ -57,6 +59,11 @@ def fresh_captioner(variant: str) -> CaptionModel:
     return model
 
 
+def saved_captioner(variant: str) -> CaptionModel:
+    """The one that lies here."""
+    return CaptionModel.from_pretrained(OUT / variant, clip=CLIP, gpt2=GPT2)
+
+
 def take_over(model: CaptionModel, other: CaptionModel) -> None:
     """Copy the tensors of the bridge that both have, but not the mapper."""
     theirs = other.bridge_state_dict()
@@ -66,22 +73,27 @@ def take_over(model: CaptionModel, other: CaptionModel) -> None:
 
 
 def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
-    """The first variant for `steps`, the second for half as many; or, each, for half of `minutes`."""
-    first, steps = None, settings["steps"]
-    for variant in TRAINED:
-        model = fresh_captioner(variant)
-        if init:
-            model = CaptionModel.from_pretrained(OUT / variant, clip=CLIP, gpt2=GPT2)
-        elif first is not None:
-            take_over(model, first)
-        train_bridge(model, variant, settings, steps, seed, minutes / len(TRAINED))
+    """The first turn for `steps`, the others for half as many; or, each, for its share of `minutes`.
+
+    Args:
+        init: begin with the bridges that are there.
+    """
+    models: dict[str, CaptionModel] = {}
+    last, steps = None, settings["steps"]
+    for turn, variant in enumerate(TURNS):
+        if variant not in models:
+            models[variant] = saved_captioner(variant) if init else fresh_captioner(variant)
+        model = models[variant]
+        if last is not None:
+            take_over(model, last)
+        train_bridge(model, f"{turn}-{variant}", settings, steps, seed, minutes / len(TURNS))
         weights = {name: tensor.half() for name, tensor in model.bridge_state_dict().items()}
         model.save_pretrained(OUT / variant, state_dict=weights)
-        first, steps = first or model, steps // 2
+        last, steps = model, settings["steps"] // 2
 
 
 def train_bridge(
-    model: CaptionModel, variant: str, settings: dict, steps: int, seed: int, minutes: float
+    model: CaptionModel, turn: str, settings: dict, steps: int, seed: int, minutes: float
 ) -> None:
     """Teacher forcing on the world, the towers frozen; a checkpoint every five minutes."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -96,7 +108,7 @@ def train_bridge(
         betas=(0.9, 0.98),
     )
     schedule = Schedule(optimizer, steps, minutes)
-    checkpoint = Checkpoint(CHECKPOINTS / f"captioner-{variant}.pt", model, optimizer)
+    checkpoint = Checkpoint(CHECKPOINTS / f"captioner-{turn}.pt", model, optimizer)
     first = step = checkpoint.load(device)
     told = time.monotonic()
     vision = model.config.vision_config
@@ -109,9 +121,7 @@ def train_bridge(
         seed + step,
     )
     workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
-    batches = iter(
-        DataLoader(Batches(settings, f"bridge {seed} {variant} {step}"), batch_size=None, **workers)
-    )
+    batches = iter(DataLoader(Batches(settings, f"bridge {seed} {turn} {step}"), batch_size=None, **workers))
     total = torch.tensor(0.0, device=device)
     while schedule.done(step) < 1:
         picture, text = next(batches)
@@ -126,7 +136,7 @@ def train_bridge(
         if step % 100 == 0:
             shown, now = min(100, step - first), time.monotonic()
             print(
-                f"{variant}: step {step}  loss {total / shown:.3f}  {(now - told) / shown:.3f} s a step",
+                f"{turn}: step {step}  loss {total / shown:.3f}  {(now - told) / shown:.3f} s a step",
                 flush=True,
             )
             told = now
