@@ -3,8 +3,6 @@
 python -m flows.profile hub    # profiles/hub.yaml: the full size; back: git checkout params.yaml
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -12,6 +10,7 @@ from ruamel.yaml import YAML
 from components.config import Params, lay_over
 from components.errors import UserError
 from components.files import atomic_path
+from components.program import command_line, main
 
 
 def profile(name: str, params: Path = Path("params.yaml")) -> None:
@@ -38,11 +37,6 @@ def profile(name: str, params: Path = Path("params.yaml")) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name")
-    try:
-        profile(parser.parse_args().name)
-    except UserError as error:
-        sys.exit(f"flows.profile: {error}")
+    parser = command_line(__doc__)
+    parser.add_argument("name", help="of a file in profiles/")
+    main(profile, parser.parse_args().name)
