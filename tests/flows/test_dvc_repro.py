@@ -60,7 +60,7 @@ PIPELINE = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"variants": list(OTHER)}))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"variants": list(OTHER)})))
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}))
     (tmp_path / "train.py").write_text(TRAIN)
     run(tmp_path, "dvc", "init", "--no-scm", "--quiet").check_returncode()

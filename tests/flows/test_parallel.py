@@ -161,9 +161,9 @@ def test_when_one_piece_fails_others_stop_at_their_next_report(in_prefect, serve
     if in_prefect:
         message = mapping.flow(return_state=True).message
     else:
-        with pytest.raises(UserError) as failed:
+        with pytest.raises(UserError) as told:
             mapping.run()
-        message = str(failed.value)
+        message = str(told.value)
     assert message == "piece 0 is broken."
     assert len(reached) < 1000
 

@@ -9,6 +9,7 @@ from flows import paths
 from tests.parameters import ROOT
 
 PATHS = {name: path for name, path in vars(paths).items() if isinstance(path, Path)}
+del PATHS["CHECKPOINTS"]  # neither input nor output of a stage
 
 
 def outputs() -> set[Path]:

@@ -16,6 +16,7 @@ from components.model import CaptionModel
 from pretrained import text, tokenizer, train_captioner, train_clip, train_gpt2
 from pretrained.compose import IGNORED, Composer
 from pretrained.world import Picture, Placed, World, arrays
+from tests.parameters import TINY, merged
 
 PARAMS = {
     "seed": 0,
@@ -78,7 +79,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "pretrained"
     (folder / "data").mkdir(parents=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"model": MODEL}))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"model": MODEL})))
     things = [thing(row, name) for row, name in enumerate(COLOURS)]
     (folder / "data/things.json").write_text(json.dumps(things))
     sprites = np.full((len(COLOURS), 64, 64, 4), 255, np.uint8)

@@ -40,7 +40,7 @@ def results(tables, tmp_path):
     columns = {"image_id": ids, "system": "model", "caption": "as bfloat16 has it", "CIDEr": 1.0}
     pd.DataFrame(columns).to_parquet(folder / "per_image.parquet")
     cider = {"mean": 1.0, "low": 0.9, "high": 1.1}
-    (folder / "metrics.json").write_text(json.dumps({"model": {"CIDEr": cider}}))
+    (folder / "metrics.json").write_text(json.dumps({"systems": {"model": {"CIDEr": cider}}}))
     return folder
 
 
