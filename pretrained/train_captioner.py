@@ -32,6 +32,7 @@ TURNS = ("mlp", "transformer", "mlp")
 """The last one has seen most; so the first has a second turn."""
 
 CAPTIONS = 2  # a picture
+MAX_NEW_TOKENS = 32
 
 
 class Batches(IterableDataset):
@@ -56,6 +57,7 @@ def fresh_captioner(variant: str) -> CaptionModel:
         CLIP, GPT2, **bridge_fields(Params.load().model.model_dump(), *VARIANTS[variant])
     )
     model.processor = CaptionProcessor.from_towers(CLIP, GPT2)
+    model.generation_config.update(num_beams=1, max_new_tokens=MAX_NEW_TOKENS)
     return model
 
 
