@@ -1,7 +1,7 @@
 """The configuration: params.yaml as one typed, frozen object.
 
 Every key stands here once, with its type, its bounds and what it means, and in params.yaml once, with its
-value: there are no defaults here, and a profile names only what it changes (flows/profile.py). Unknown and
+value: there are no defaults here, and a profile names only what it changes (`use_profile`). Unknown and
 missing keys are refused by name. The top-level keys are the stages, plus `seed` and `variants`.
 """
 
@@ -264,7 +264,7 @@ def explain(
     if missing := [key for key, fault in faults if fault["type"] == "missing"]:
         lines.append(
             f"{path}: missing: {', '.join(missing)}. Every key must be there; "
-            "a profile, which has a few, is laid over params.yaml: python -m flows.profile NAME."
+            "a profile, which has a few, is laid over params.yaml: python -m flows.use_profile NAME."
         )
     return "\n".join(lines)
 

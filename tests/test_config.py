@@ -9,7 +9,7 @@ import yaml
 from components.config import Params
 from components.data.sources import source_of, sources
 from components.errors import UserError
-from flows.profile import profile
+from flows.use_profile import profile
 from tests.parameters import HUB, ROOT, TINY, merged
 
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
@@ -84,7 +84,7 @@ def test_a_profile_that_is_none_changes_nothing(project):
 
 def test_a_profile_that_is_taken_for_params_yaml_is_told_what_to_do():
     with pytest.raises(
-        UserError, match="missing: seed, variants, .* over params.yaml: python -m flows.profile"
+        UserError, match="missing: seed, variants, .* over params.yaml: python -m flows.use_profile"
     ):
         Params.load(ROOT / "profiles/hub.yaml")
 

@@ -1,6 +1,8 @@
 """Lay a profile over params.yaml: what it names is changed, everything else and all comments stay.
 
-python -m flows.profile hub    # profiles/hub.yaml: the full size; back: git checkout params.yaml
+python -m flows.use_profile hub    # profiles/hub.yaml: the full size; back: git checkout params.yaml
+
+(Prefect puts this folder on the path: a `profile.py` here would stand in for the standard library's.)
 """
 
 from pathlib import Path
