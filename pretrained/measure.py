@@ -53,10 +53,11 @@ def encode(clip: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(hidden), torch.cat(embeds)
 
 
-def retrieval(images: Tensor, texts: Tensor, said: list[str]) -> dict[str, float]:
-    """Share of pictures whose caption is the closest, or among the five closest."""
-    order = (images @ texts.t()).topk(min(5, len(said)), dim=-1).indices.tolist()
-    hits = [[said[j] == text for j in row] for row, text in zip(order, said, strict=True)]
+def retrieval(images: Tensor, texts: Tensor, offered: list[str], said: list[str]) -> dict[str, float]:
+    """Share of pictures whose caption `said` is the closest of those `offered` (embedded: `texts`), or among
+    the five closest."""
+    order = (images @ texts.t()).topk(min(5, len(offered)), dim=-1).indices.tolist()
+    hits = [[offered[j] == text for j in row] for row, text in zip(order, said, strict=True)]
     return {
         "R@1": float(np.mean([row[0] for row in hits])),
         "R@5": float(np.mean([any(row) for row in hits])),
@@ -119,14 +120,8 @@ def singles(
     said = [world.things[picture.placed[0].thing]["name"] for picture in pictures]
     kept = [row for row, name in enumerate(said) if "skin tone" not in name]
     embeds = encode(clip, drawn(composer, pictures))[1][kept]
-    order = (embeds @ named(clip, tokenizer, names).t()).topk(5, dim=-1).indices.tolist()
-    found = [[names[j] for j in row] for row in order]
     right = [said[row] for row in kept]
-    return {
-        "R@1": float(np.mean([row[0] == name for row, name in zip(found, right, strict=True)])),
-        "R@5": float(np.mean([name in row for row, name in zip(found, right, strict=True)])),
-        "names": len(names),
-    }
+    return retrieval(embeds, named(clip, tokenizer, names), names, right) | {"names": len(names)}
 
 
 def main() -> None:
@@ -145,7 +140,7 @@ def main() -> None:
     words = AutoTokenizer.from_pretrained("pretrained/gpt2")
     every = [rng.choice(world.picture(rng).captions) for _ in range(2000)]
     metrics = {
-        "retrieval": retrieval(embeds[FITTED:][:700], named(clip, tokenizer, said), said),
+        "retrieval": retrieval(embeds[FITTED:][:700], named(clip, tokenizer, said), said, said),
         "probes": probes(features, pictures),
         "singles": singles(world, composer, clip, tokenizer, rng),
         "perplexity": {

@@ -1,16 +1,17 @@
-"""What all pre-trainings share: schedule, optimizer, export, checkpoint, command line."""
+"""What all pre-trainings share: the loop, schedule, optimizer, export, checkpoint, command line."""
 
 import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedModel
 
 from components.training.muon import Muon
@@ -18,6 +19,10 @@ from components.training.optimizer import Together
 
 SAVE_SECONDS = 300
 WARMUP = 200  # steps
+STEPS_BETWEEN_LINES = 100
+
+Losses = tuple[Tensor, dict[str, Tensor]]
+"""Of a batch: what goes down, and what is told of it."""
 
 
 class Schedule:
@@ -56,6 +61,55 @@ def make_optimizer(model: nn.Module, settings: dict, outer: Sequence[str]) -> To
         Muon(inside, lr=rate, weight_decay=settings["weight_decay"]),
         AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
     )
+
+
+def device() -> str:
+    """A GPU, where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def drawn(batches: IterableDataset, workers: int) -> Iterator:
+    """The batches; on a GPU machine `workers` processes draw them ahead."""
+    ahead = {"num_workers": workers, "prefetch_factor": 8} if device() == "cuda" else {}
+    return iter(DataLoader(batches, batch_size=None, **ahead))
+
+
+def fit(
+    model: nn.Module,
+    optimizer: Optimizer,
+    path: Path,
+    steps: int,
+    minutes: float,
+    losses_from: Callable[[int], Iterator[Losses]],
+    name: str = "",
+) -> None:
+    """Train until `steps` or `minutes` are over, from the checkpoint at `path` if there is one; another is
+    written every five minutes and at the end.
+
+    Args:
+        losses_from: of the batches from this step on, one after the other.
+        name: begins each line that is printed.
+    """
+    schedule = Schedule(optimizer, steps, minutes)
+    checkpoint = Checkpoint(path, model, optimizer)
+    first = step = checkpoint.load(device())
+    batches, told = losses_from(step), time.monotonic()
+    sums: dict[str, Tensor] = {}  # on the device, which is not waited for
+    while schedule.done(step) < 1:
+        loss, parts = next(batches)
+        loss.backward()
+        schedule.set(step)
+        update(model, optimizer)
+        step += 1
+        for part, value in parts.items():
+            sums[part] = sums.get(part, 0.0) + value.detach()
+        if step % STEPS_BETWEEN_LINES == 0:
+            count, now = min(STEPS_BETWEEN_LINES, step - first), time.monotonic()
+            shown = "  ".join(f"{part} {value / count:.3f}" for part, value in sums.items())
+            print(f"{name}step {step}  {shown}  {(now - told) / count:.3f} s a step", flush=True)
+            sums, told = {}, now
+        checkpoint.save_now_and_then(step)
+    checkpoint.save(step)
 
 
 def update(model: nn.Module, optimizer: Optimizer) -> None:

@@ -8,14 +8,13 @@ variants take turns: each begins with resampler and gated cross-attention as the
 """
 
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from components.config import Params
 from components.model import CaptionModel, CaptionProcessor
@@ -23,7 +22,7 @@ from components.model.configuration import bridge_fields
 from components.training.optimizer import make_optimizer
 from components.variants import VARIANTS
 from pretrained.compose import Composer
-from pretrained.optimizing import Checkpoint, Schedule, command_line, update
+from pretrained.optimizing import Losses, command_line, device, drawn, fit
 from pretrained.world import World, arrays
 
 DATA, CLIP, GPT2 = (Path("pretrained") / name for name in ("data", "clip", "gpt2"))
@@ -98,9 +97,8 @@ def train_bridge(
     model: CaptionModel, turn: str, settings: dict, steps: int, seed: int, minutes: float
 ) -> None:
     """Teacher forcing on the world, the towers frozen; a checkpoint every five minutes."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
-    model.to(device).train()
+    model.to(device()).train()
     optimizer = make_optimizer(
         model,
         "muon",
@@ -109,42 +107,19 @@ def train_bridge(
         weight_decay=settings["weight_decay"],
         betas=(0.9, 0.98),
     )
-    schedule = Schedule(optimizer, steps, minutes)
-    checkpoint = Checkpoint(CHECKPOINTS / f"captioner-{turn}.pt", model, optimizer)
-    first = step = checkpoint.load(device)
-    told = time.monotonic()
-    vision = model.config.vision_config
-    composer = Composer(
-        DATA / "sprites.npz",
-        vision.image_size,
-        vision.patch_size,
-        len(World(DATA).things),
-        device,
-        seed + step,
-    )
-    workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
-    batches = iter(DataLoader(Batches(settings, f"bridge {seed} {turn} {step}"), batch_size=None, **workers))
-    total = torch.tensor(0.0, device=device)
-    while schedule.done(step) < 1:
-        picture, text = next(batches)
-        pixels, _ = composer({name: np.asarray(value) for name, value in picture.items()})
-        with torch.autocast(device, torch.bfloat16):
-            loss = model(pixels, **{name: value.to(device) for name, value in text.items()}).loss
-        loss.backward()
-        schedule.set(step)
-        update(model, optimizer)
-        step += 1
-        total += loss.detach()
-        if step % 100 == 0:
-            shown, now = min(100, step - first), time.monotonic()
-            print(
-                f"{turn}: step {step}  loss {total / shown:.3f}  {(now - told) / shown:.3f} s a step",
-                flush=True,
-            )
-            told = now
-            total.zero_()
-        checkpoint.save_now_and_then(step)
-    checkpoint.save(step)
+    vision, things = model.config.vision_config, len(World(DATA).things)
+
+    def losses_from(step: int) -> Iterator[Losses]:
+        composer = Composer(
+            DATA / "sprites.npz", vision.image_size, vision.patch_size, things, device(), seed + step
+        )
+        for picture, text in drawn(Batches(settings, f"bridge {seed} {turn} {step}"), workers=14):
+            pixels, _ = composer({name: np.asarray(value) for name, value in picture.items()})
+            with torch.autocast(device(), torch.bfloat16):
+                loss = model(pixels, **{name: value.to(device()) for name, value in text.items()}).loss
+            yield loss, {"loss": loss}
+
+    fit(model, optimizer, CHECKPOINTS / f"captioner-{turn}.pt", steps, minutes, losses_from, f"{turn}: ")
 
 
 def main() -> None:

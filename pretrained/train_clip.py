@@ -13,7 +13,6 @@ Needs PyTorch, transformers, numpy and what the stages before wrote. On a GPU, m
 
 import json
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,19 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from components.data.scenes.grounds import GROUNDS
 from pretrained.compose import IGNORED, Composer
-from pretrained.optimizing import (
-    Checkpoint,
-    Schedule,
-    command_line,
-    export,
-    make_optimizer,
-    update,
-)
+from pretrained.optimizing import Losses, command_line, device, drawn, export, fit, make_optimizer
 from pretrained.world import World, arrays
 
 DATA, OUT = Path("pretrained/data"), Path("pretrained/clip")
@@ -191,44 +183,29 @@ def write_processor(size: int) -> None:
 
 def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     """Until `steps` or `minutes` are over; checkpoint every five minutes, export at the end."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(OUT)
     world = World(DATA)
     labels = len(world.things) + len(GROUNDS) + 1
-    model = Pretraining(clip_config(settings, tokenizer), settings["decoder_layers"], labels).to(device)
+    model = Pretraining(clip_config(settings, tokenizer), settings["decoder_layers"], labels).to(device())
     if init and not CHECKPOINT.exists():
         model.clip.load_state_dict(CLIPModel.from_pretrained(OUT).state_dict())
     optimizer = make_optimizer(model, settings, outer=("embedding", "words", "places", "patches"))
-    schedule = Schedule(optimizer, settings["steps"], minutes)
-    checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
-    first = step = checkpoint.load(device)
-    size, patch = settings["image_size"], settings["patch_size"]
-    composer = Composer(DATA / "sprites.npz", size, patch, len(world.things), device, seed + step)
-    workers = {"num_workers": 14, "prefetch_factor": 8} if device == "cuda" else {}
-    batches = iter(DataLoader(Batches(settings, seed, step), batch_size=None, **workers))
-    told = time.monotonic()
-    sums: dict[str, Tensor] = {}  # on the device, which is not waited for
-    while schedule.done(step) < 1:
-        batch = next(batches)
-        text = [torch.as_tensor(batch.pop(name)).to(device) for name in ("input_ids", "attention_mask")]
-        pixels, patch_labels = composer({k: np.asarray(v) for k, v in batch.items()})
-        with torch.autocast(device, torch.bfloat16):
-            losses = model(pixels, patch_labels, *text)
-            loss = losses["contrast"] + 2 * losses["captions"] + 0.5 * losses["patches"]
-        loss.backward()
-        schedule.set(step)
-        update(model, optimizer)
-        step += 1
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value.detach()
-        if step % 100 == 0:
-            now = time.monotonic()
-            shown = "  ".join(f"{name} {value / min(100, step - first):.3f}" for name, value in sums.items())
-            print(f"step {step}  {shown}  {(now - told) / min(100, step - first):.3f} s a step", flush=True)
-            sums, told = {}, now
-        checkpoint.save_now_and_then(step)
-    checkpoint.save(step)
+    size = settings["image_size"]
+
+    def losses_from(step: int) -> Iterator[Losses]:
+        composer = Composer(
+            DATA / "sprites.npz", size, settings["patch_size"], len(world.things), device(), seed + step
+        )
+        for batch in drawn(Batches(settings, seed, step), workers=14):
+            text = [torch.as_tensor(batch.pop(name)).to(device()) for name in ("input_ids", "attention_mask")]
+            pixels, patch_labels = composer({k: np.asarray(v) for k, v in batch.items()})
+            with torch.autocast(device(), torch.bfloat16):
+                losses = model(pixels, patch_labels, *text)
+                loss = losses["contrast"] + 2 * losses["captions"] + 0.5 * losses["patches"]
+            yield loss, losses
+
+    fit(model, optimizer, CHECKPOINT, settings["steps"], minutes, losses_from)
     export(model.clip, OUT)
     write_processor(size)
 

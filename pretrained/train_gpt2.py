@@ -6,23 +6,15 @@ Needs PyTorch, transformers, numpy and what the stages before wrote.
 """
 
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from pretrained.optimizing import (
-    Checkpoint,
-    Schedule,
-    command_line,
-    export,
-    make_optimizer,
-    update,
-)
+from pretrained.optimizing import Losses, command_line, device, drawn, export, fit, make_optimizer
 from pretrained.text import DICTIONARY, documents
 from pretrained.world import World
 
@@ -72,38 +64,24 @@ def gpt2_config(settings: dict, tokenizer: PreTrainedTokenizerFast) -> GPT2Confi
 
 def train(settings: dict, seed: int, minutes: float, init: bool) -> None:
     """Until `steps` or `minutes` are over; checkpoint every five minutes, export at the end."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(OUT)
-    model = GPT2LMHeadModel(gpt2_config(settings, tokenizer)).to(device)
-    if device == "cpu":
+    model = GPT2LMHeadModel(gpt2_config(settings, tokenizer)).to(device())
+    if device() == "cpu":
         model.set_attn_implementation("eager")
     if init and not CHECKPOINT.exists():
         model.load_state_dict(GPT2LMHeadModel.from_pretrained(OUT).state_dict())
     optimizer = make_optimizer(model, settings, outer=("wte", "wpe"))
-    schedule = Schedule(optimizer, settings["steps"], minutes)
-    checkpoint = Checkpoint(CHECKPOINT, model, optimizer)
-    first = step = checkpoint.load(device)
-    workers = {"num_workers": 8, "prefetch_factor": 8} if device == "cuda" else {}
-    batches = iter(DataLoader(Blocks(settings, seed, step), batch_size=None, **workers))
-    told = time.monotonic()
-    total = 0.0
-    while schedule.done(step) < 1:
-        ids = next(batches).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            logits = model(ids[:, :-1]).logits
-        loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
-        loss.backward()
-        schedule.set(step)
-        update(model, optimizer)
-        step += 1
-        total += float(loss.detach())
-        if step % 100 == 0:
-            shown, now = min(100, step - first), time.monotonic()
-            print(f"step {step}  loss {total / shown:.3f}  {(now - told) / shown:.3f} s a step", flush=True)
-            total, told = 0.0, now
-        checkpoint.save_now_and_then(step)
-    checkpoint.save(step)
+
+    def losses_from(step: int) -> Iterator[Losses]:
+        for batch in drawn(Blocks(settings, seed, step), workers=8):
+            ids = batch.to(device())
+            with torch.autocast(device(), torch.bfloat16):
+                logits = model(ids[:, :-1]).logits
+            loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+            yield loss, {"loss": loss}
+
+    fit(model, optimizer, CHECKPOINT, settings["steps"], minutes, losses_from)
     export(model, OUT, without=["lm_head.weight"])  # tied: the embeddings once more
 
 
