@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
-# What only a GPU can do or tell, in under ten minutes, with PyTorch, transformers, numpy and this folder alone:
-# the towers' pre-training goes on, then the bridge's training step and decoding at full size.
+# What only a GPU can do or tell, in under ten minutes, with PyTorch, transformers, numpy, pandas, pydantic and this
+# folder alone: the towers' pre-training and that of the bridges go on, then captions on the GPU against the CPU's,
+# the loader, and the training step at full size.
 #
-#   OUT=gpu CLIP_MINUTES=5 GPT2_MINUTES=1 benchmarks/gpu.sh
+#   OUT=gpu CLIP_MINUTES=4 GPT2_MINUTES=0 CAPTIONER_MINUTES=3 benchmarks/gpu.sh
 #
-# Needs pretrained/data (git ignores it: `cd pretrained && dvc repro catalogue tokenizer`). The towers come out in
-# $OUT/clip and $OUT/gpt2: copy them over pretrained/clip and pretrained/gpt2 if pretrained/measure.py likes them.
+# Needs pretrained/data (git ignores it: `cd pretrained && dvc repro catalogue tokenizer`; dictionary.txt for GPT-2
+# alone). The weights come out in $OUT: copy them over those in pretrained/ if pretrained/measure.py likes them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-gpu}
 mkdir -p "$OUT"
 batch() { python3 -c "import torch; print($1 if torch.cuda.is_available() else $2)"; }
-
-python3 -m pretrained.train_clip --init --steps 1000000 --minutes "${CLIP_MINUTES:-5}" --batch-size "$(batch 1024 32)" 2>&1 | tee "$OUT/clip.log"
-python3 -m pretrained.train_gpt2 --init --steps 1000000 --minutes "${GPT2_MINUTES:-1}" --batch-size "$(batch 256 8)" 2>&1 | tee "$OUT/gpt2.log"
-for tower in clip gpt2; do
-  cp pretrained/$tower/model.safetensors "$OUT/$tower.safetensors"
-done
-
-python3 -m benchmarks.model --only gpu 2>&1 | tee "$OUT/model.log"
+pretrain() { # name, minutes, batch size on a GPU, batch size on a CPU, further options
+  [ "$2" = 0 ] && return
+  python3 -m "pretrained.train_$1" --steps 1000000 --minutes "$2" --batch-size "$(batch "$3" "$4")" "${@:5}"
+  (cd pretrained && find "$1" -name model.safetensors) | while read -r weights; do
+    name=$(dirname "$weights")
+    cp "pretrained/$weights" "$OUT/${name/captioner\//}.safetensors"
+  done
+}
+{
+  pretrain clip "${CLIP_MINUTES:-4}" 1024 32 --init
+  pretrain gpt2 "${GPT2_MINUTES:-0}" 256 8 --init
+  pretrain captioner "${CAPTIONER_MINUTES:-3}" 256 16
+  python3 -m benchmarks.gpu
+  python3 -m benchmarks.loader
+  python3 -m benchmarks.model --only gpu
+} 2>&1 | tee "$OUT/gpu.log"
