@@ -6,7 +6,7 @@
 #   OUT=gpu CLIP_MINUTES=4 GPT2_MINUTES=0 CAPTIONER_MINUTES=3 benchmarks/gpu.sh
 #
 # Needs pretrained/data (git ignores it: `cd pretrained && dvc repro catalogue tokenizer`; dictionary.txt for GPT-2
-# alone). The weights come out in $OUT: copy them over those in pretrained/ if pretrained/measure.py likes them.
+# alone). The weights and configs come out in $OUT: copy them over those in pretrained/ if pretrained/measure.py likes them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-gpu}
@@ -16,8 +16,9 @@ pretrain() { # name, minutes, batch size on a GPU, batch size on a CPU, further 
   [ "$2" = 0 ] && return
   python3 -m "pretrained.train_$1" --steps 1000000 --minutes "$2" --batch-size "$(batch "$3" "$4")" "${@:5}"
   (cd pretrained && find "$1" -name model.safetensors) | while read -r weights; do
-    name=$(dirname "$weights")
-    cp "pretrained/$weights" "$OUT/${name/captioner\//}.safetensors"
+    folder=pretrained/$(dirname "$weights")
+    cp "$folder/model.safetensors" "$OUT/$(basename "$folder").safetensors"
+    cp "$folder/config.json" "$OUT/$(basename "$folder").json" # a captioner's names its towers
   done
 }
 {
