@@ -134,7 +134,7 @@ class TrainParams(Section):
     """Stage `train`: the bridge learns."""
 
     init: str | None  # a folder (or one a variant in it), models:/NAME/VERSION or @ALIAS
-    epochs: Annotated[float, Field(gt=0)] | None  # null: by the data's size, see training/schedule.py
+    epochs: Annotated[float, Field(gt=0)] | None  # null: by the data's size, see training/arguments.py
     batch_size: Positive  # examples a step, over all processes and pieces: neither changes the result
     gradient_accumulation_steps: Positive  # pieces of a step, one after another: less memory
     num_processes: Positive  # on this machine, a GPU each (DDP); under torchrun, its number counts

@@ -102,8 +102,8 @@ def open_init(source: str | None, variant: str) -> "Init | None":
 
     if not source.startswith("models:/"):
         return Init.of_folder(source, variant)
-    version = pinned(source)
-    return Init.of_model(load_captioner(version), version)
+    model = load_captioner(version := pinned(source))
+    return Init(version, model.config, model.bridge_state_dict())
 
 
 def log_choice(run: VariantRun, choice: "Choice") -> None:

@@ -52,7 +52,9 @@ def bring(
         check_tower(tower, fetched, captions)
     except UserError as error:
         raise UserError(f"params.yaml: towers.{tower} is '{source}': {error}") from None
-    fetched.save(folder)
+    for part in (fetched.model, fetched.tokenizer, fetched.image_processor):
+        if part is not None:
+            part.save_pretrained(folder)
     with (folder / "model.safetensors").open("rb") as weights:
         sha256 = hashlib.file_digest(weights, "sha256").hexdigest()
     return {"source": source, "revision": fetched.commit, "sha256": sha256}
@@ -60,9 +62,7 @@ def bring(
 
 def measure(folder: Path, val: Tables) -> dict[str, float]:
     """Retrieval R@1, R@5 and the language model's perplexity on the validation split."""
-    encoder = ClipEncoder(folder / "clip")
-    scores = probe.retrieval(encoder, AutoTokenizer.from_pretrained(folder / "clip"), val)
+    words, tokens = (AutoTokenizer.from_pretrained(folder / name) for name in ("clip", "gpt2"))
     gpt2 = GPT2LMHeadModel.from_pretrained(folder / "gpt2", dtype=torch.float32).eval()
-    captions = list(val.captions["caption"])
-    tokenizer = AutoTokenizer.from_pretrained(folder / "gpt2")
-    return scores | {"perplexity": probe.perplexity(gpt2, tokenizer, captions)}
+    scores = probe.retrieval(ClipEncoder(folder / "clip"), words, val)
+    return scores | {"perplexity": probe.perplexity(gpt2, tokens, list(val.captions["caption"]))}

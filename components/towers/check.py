@@ -22,20 +22,17 @@ def check_tower(tower: TowerName, fetched: Tower, captions: Sequence[str]) -> No
         UserError: what does not fit, with an example and what to do.
     """
     tokenizer = fetched.tokenizer
-    check_vocabulary(tokenizer, fetched.model.config.get_text_config().vocab_size)
+    _check_vocabulary(tokenizer, fetched.model.config.get_text_config().vocab_size)
     if tower == "gpt2":
-        check_ends(tokenizer, fetched.model.config)
-    check_known(tokenizer, captions)
+        _check_ends(tokenizer, fetched.model.config)
+    _check_known(tokenizer, captions)
     if tower == "gpt2":
-        check_round_trip(tokenizer, captions)
+        _check_round_trip(tokenizer, captions)
 
 
-def check_vocabulary(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
     """The model has an embedding for each token, and tokens for most of its embeddings: some models have a
-    few more, to make a round number.
-
-    Raises:
-        UserError: another model's tokenizer, or an empty one.
+    few more, to make a round number. Else it is another model's tokenizer, or an empty one.
     """
     if not vocab_size / 2 <= len(tokenizer) <= vocab_size:
         raise UserError(
@@ -44,11 +41,9 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> Non
         )
 
 
-def check_ends(tokenizer: PreTrainedTokenizerBase, config) -> None:
-    """A language model begins and ends with the tokens that its tokenizer writes there.
-
-    Raises:
-        UserError: they differ, and captions would never end.
+def _check_ends(tokenizer: PreTrainedTokenizerBase, config) -> None:
+    """A language model begins and ends with the tokens that its tokenizer writes there; else captions would
+    never end.
     """
     for name in ("bos_token_id", "eos_token_id"):
         expected, found = getattr(config, name), getattr(tokenizer, name)
@@ -58,10 +53,7 @@ def check_ends(tokenizer: PreTrainedTokenizerBase, config) -> None:
             )
 
 
-def check_known(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> None:
-    """Raises:
-    UserError: more than a few tokens of the captions are unknown.
-    """
+def _check_known(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> None:
     rows = tokenizer([f" {caption}" for caption in captions], add_special_tokens=False)["input_ids"]
     unknown = [row.count(tokenizer.unk_token_id) for row in rows]
     tokens = sum(map(len, rows))
@@ -73,14 +65,11 @@ def check_known(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> 
         )
 
 
-def check_round_trip(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> None:
+def _check_round_trip(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> None:
     """What is encoded as for training decodes to itself.
 
     White space does not count, nor the spaces before punctuation that `transformers` cleans up: scores are of
     words.
-
-    Raises:
-        UserError: more than a few captions come back changed.
     """
 
     def words(text: str) -> str:

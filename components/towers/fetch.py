@@ -11,7 +11,6 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -35,12 +34,6 @@ class Tower:
     tokenizer: PreTrainedTokenizerBase
     image_processor: Any | None
     commit: str | None
-
-    def save(self, folder: str | Path) -> None:
-        """`save_pretrained` of all parts."""
-        for part in (self.model, self.tokenizer, self.image_processor):
-            if part is not None:
-                part.save_pretrained(folder)
 
 
 def fetch(tower: TowerName, source: str, revision: str | None = None) -> Tower:
@@ -67,7 +60,9 @@ def fetch(tower: TowerName, source: str, revision: str | None = None) -> Tower:
 
 
 def _load(tower: TowerName, source: str, revision: str | None) -> Tower:
-    _check_kind(tower, AutoConfig.from_pretrained(source, revision=revision))
+    found = AutoConfig.from_pretrained(source, revision=revision).model_type
+    if found not in KINDS[tower]:
+        raise UserError(f"it is a '{found}'. A {' or '.join(KINDS[tower])} is needed there.")
     kind = AutoModel if tower == "clip" else AutoModelForCausalLM
     model, report = kind.from_pretrained(source, revision=revision, dtype="auto", output_loading_info=True)
     if missing := sorted(report["missing_keys"]):
@@ -77,11 +72,3 @@ def _load(tower: TowerName, source: str, revision: str | None) -> Tower:
     if tower == "clip":
         processor = AutoImageProcessor.from_pretrained(source, revision=revision, backend="pil")
     return Tower(model, tokenizer, processor, commit=getattr(revision, "resolved", None))
-
-
-def _check_kind(tower: TowerName, config: PreTrainedConfig) -> None:
-    """Raises:
-    UserError: a model that cannot be this tower.
-    """
-    if config.model_type not in KINDS[tower]:
-        raise UserError(f"it is a '{config.model_type}'. A {' or '.join(KINDS[tower])} is needed there.")

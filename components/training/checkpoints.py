@@ -32,8 +32,3 @@ def claim(folder: str | Path, mark: str) -> str | None:
         folder.mkdir(parents=True)
         stamp.write_text(mark)
     return get_last_checkpoint(str(folder))
-
-
-def release(folder: str | Path) -> None:
-    """The training is complete: nothing to resume."""
-    shutil.rmtree(folder, ignore_errors=True)

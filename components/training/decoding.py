@@ -18,12 +18,12 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from components.config import DecodingParams
 from components.errors import UserError
 from components.evaluation.scoring.decode import Inputs, decode
 from components.evaluation.scoring.degeneration import degeneration
 from components.evaluation.scoring.scorers import ValidationCider
 from components.features.text import ending
-from components.files import atomic_path
 from components.model import CaptionModel
 
 FILE = "decoding.json"
@@ -40,6 +40,9 @@ MARGIN = 1.25
 Setting = Mapping[str, float]
 """Keyword arguments of `generate`."""
 
+CHOSEN = tuple(name for name in DecodingParams.model_fields if name != "max_new_tokens")
+"""Their names, in the order of tables; `prepare` gives the length, which all settings share."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -48,11 +51,6 @@ class Trial:
     setting: dict[str, float]
     cider: float
     degenerate: str | None
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """The higher the better; some hundred captions tell no thousandths of CIDEr apart."""
-        return self.degenerate is None, round(self.cider, 2)
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,13 @@ class Choice:
 
     @classmethod
     def among(cls, trials: Sequence[Trial]) -> "Choice":
-        """The best, and of equals the cheapest."""
-        return cls(list(trials), max(trials, key=lambda trial: trial.rank))
+        """The best, and of equals the cheapest; some hundred captions tell no thousandths of CIDEr apart."""
+        return cls(list(trials), max(trials, key=lambda t: (t.degenerate is None, round(t.cider, 2))))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a trial, for tables: its setting (None where it leaves a field alone), score, verdict."""
         return [
-            {
-                name: trial.setting.get(name)
-                for name in ("num_beams", "length_penalty", "no_repeat_ngram_size")
-            }
+            {name: trial.setting.get(name) for name in CHOSEN}
             | {"CIDEr": trial.cider, "chosen": trial == self.best, "degenerate": trial.degenerate or ""}
             for trial in self.trials
         ]
@@ -140,8 +135,9 @@ def choose_decoding(
     cider = ValidationCider(references)
 
     def trial(setting: Setting) -> Trial:
+        words = ", ".join(f"{name} {value:g}" for name, value in setting.items())
         decoded = decode(
-            model, model.processor, list(references), inputs, batch_size, progress=_words(setting), **setting
+            model, model.processor, list(references), inputs, batch_size, progress=words, **setting
         )
         score = cider.score(decoded.captions)
         wrong = degeneration(decoded.captions, references, decoded.ended, score, "validation")
@@ -167,8 +163,7 @@ def grid(fixed: Setting) -> list[Setting]:
 
 def write_choice(choice: Choice, folder: Path) -> None:
     """Write `decoding.json` into `folder`."""
-    with atomic_path(folder / FILE) as path:
-        path.write_text(json.dumps(asdict(choice), indent=1) + "\n", encoding="utf-8")
+    (folder / FILE).write_text(json.dumps(asdict(choice), indent=1) + "\n", encoding="utf-8")
 
 
 def read_choice(folder: str | Path) -> Choice:
@@ -183,8 +178,3 @@ def read_choice(folder: str | Path) -> Choice:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no choice of a decoding ({error}). Run: dvc repro train") from None
     return Choice([Trial(**trial) for trial in content["trials"]], Trial(**content["best"]))
-
-
-def _words(setting: Setting) -> str:
-    """For a progress bar."""
-    return ", ".join(f"{name} {value:g}" for name, value in setting.items())

@@ -42,20 +42,6 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def share_of_batch(batch_size: int, accumulation_steps: int = 1) -> int:
-    """Examples that a process sees at a time, so that all together see `batch_size` in a step.
-
-    Raises:
-        UserError: they cannot be divided.
-    """
-    if batch_size % (world_size() * accumulation_steps):
-        raise UserError(
-            f"train.batch_size is {batch_size}: it cannot be divided among {world_size()} processes with "
-            f"train.gradient_accumulation_steps {accumulation_steps}."
-        )
-    return batch_size // (world_size() * accumulation_steps)
-
-
 def is_first() -> bool:
     """Whether this is the process that writes and logs."""
     return int(os.environ.get("RANK", 0)) == 0

@@ -1,5 +1,7 @@
 """Train the bridge of one variant on cached features."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,14 +18,11 @@ from components.model import CaptionModel, CaptionProcessor, for_inference, requ
 from components.model.bridge import is_learned
 from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
-from components.training.checkpoints import claim, fingerprint, release
+from components.training.checkpoints import claim, fingerprint
 from components.training.dataset import CaptionCollator, CaptionDataset
 from components.training.decoding import choose_decoding, prepare, write_choice
-from components.training.history import best_scores, history, write_history
-from components.training.processes import share_of_batch, world_size
-from components.training.schedule import eval_steps, num_train_epochs
-from components.training.trainer import CaptionTrainer
-from components.training.validation import validation_metrics
+from components.training.processes import world_size
+from components.training.trainer import CaptionTrainer, validation_metrics
 from components.training.warm_start import Init
 from components.variants import VARIANTS
 
@@ -87,10 +86,16 @@ def train_variant(
         with atomic_path(out) as folder:
             folder.mkdir()
             model.save_pretrained(folder, state_dict=weights)
-            write_history(records, folder)
+            (folder / "history.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
             decide_decoding(params, folder, trainer.eval_dataset, features)
-        release(checkpoints)
-    return best_scores(records) | {"truncated_captions": trainer.train_dataset.truncated}
+        shutil.rmtree(checkpoints, ignore_errors=True)  # nothing to resume
+    best = max((record for record in records if "val/CIDEr" in record), key=lambda r: r["val/CIDEr"])
+    return {
+        "loss": best["val/loss"],
+        "CIDEr": best["val/CIDEr"],
+        "epoch": best["epoch"],
+        "truncated_captions": trainer.train_dataset.truncated,
+    }
 
 
 def require_bridge_alone(model: CaptionModel) -> None:
@@ -117,9 +122,19 @@ def decide_decoding(params: Params, folder: Path, val: CaptionDataset, features:
     model = for_inference(CaptionModel.from_pretrained(folder))
     references = dict(zip(val.image_ids, val.references, strict=True))
     fixed = params.train.decoding.model_dump(exclude_none=True)
-    choice = choose_decoding(model, references, features.batch, fixed)
+    write_choice(choose_decoding(model, references, features.batch, fixed), folder)
     model.generation_config.save_pretrained(folder)
-    write_choice(choice, folder)
+
+
+def history(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the curves are named
+    everywhere; without times, so that the same training leaves the same bytes (MLflow has them).
+    """
+    times = ("_runtime", "_per_second")
+    return [
+        {key.replace("eval_", "val/", 1): value for key, value in record.items() if not key.endswith(times)}
+        for record in log
+    ]
 
 
 def build_trainer(
@@ -144,49 +159,17 @@ def build_trainer(
     )
     if settings.torch_compile:
         require_compiler()
-    every = eval_steps(settings, len(train))
-    arguments = training_arguments(
-        workdir,
-        seed=params.seed,
-        epochs=num_train_epochs(settings, len(train)),
-        batch_size=share_of_batch(settings.batch_size, settings.gradient_accumulation_steps),
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler_type,
-        warmup_steps=settings.warmup_ratio,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        per_device_eval_batch_size=-(-max(settings.batch_size, 64) // world_size()),
-        fsdp=settings.fsdp and world_size() > 1,
-        fsdp_config={"transformer_layer_cls_to_wrap": sharded_modules(model)},
-        bf16=settings.bf16,
-        torch_compile=settings.torch_compile,
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=2,  # the last and the best
-        load_best_model_at_end=True,
-        metric_for_best_model="CIDEr",
-        greater_is_better=True,
-        logging_steps=max(1, min(50, every)),
-    )
+    # what FSDP gathers when it is called and lets go afterwards: layers of the towers. The bridge and the
+    # embeddings stay together, for they are also called from outside their blocks.
+    classes = {type(module).__name__ for module in model.modules()}
+    sharded = sorted(classes & {"CLIPEncoderLayer", "SiglipEncoderLayer", "GPT2Attention", "GPT2MLP"})
     return CaptionTrainer(
         model,
-        arguments,
+        training_arguments(workdir, params, len(train), sharded),
         data_collator=CaptionCollator(features, processor.tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=val,
         compute_metrics=validation_metrics(processor, val),
         callbacks=list(callbacks),
-        optim=settings.optim,
-        gate_learning_rate=settings.gate_learning_rate,
+        settings=settings,
     )
-
-
-def sharded_modules(model: CaptionModel) -> list[str]:
-    """Classes of the modules whose parameters FSDP gathers when they are called and lets go afterwards: those
-    of the towers. The bridge and the embeddings stay together, for they are also called from outside their
-    blocks."""
-    classes = {type(module).__name__ for module in model.modules()}
-    return sorted(classes & {"CLIPEncoderLayer", "SiglipEncoderLayer", "GPT2Attention", "GPT2MLP"})

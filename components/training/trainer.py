@@ -3,37 +3,39 @@ that a captioner is judged by the captions it writes.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalPrediction, rotate_checkpoints
 
+from components.config import TrainParams
+from components.evaluation.scoring.scorers import ValidationCider
 from components.features.text import IGNORED
+from components.model import CaptionProcessor
 from components.model.bridge import gates
 from components.model.generation import GREEDY
-from components.training.optimizer import Optim, make_optimizer
+from components.training.dataset import CaptionDataset
+from components.training.optimizer import make_optimizer
 from components.training.sampler import ReferenceSampler
-
-IMAGES = ("vision_features", "frame_mask")
-"""What of a batch describes the images."""
 
 
 class CaptionTrainer(Trainer):
     """Trains the bridge of a `CaptionModel`.
 
     Args:
-        optim: see `components.training.optimizer`.
-        gate_learning_rate: of the tanh gates. They start at 0 and pass no gradient to what they gate until
-            they move (Alayrac et al. 2022, section 3.1.2), so they may need to move faster than the rest.
+        settings: `optim`, see `components.training.optimizer`, and `gate_learning_rate`, of the tanh gates.
+            They start at 0 and pass no gradient to what they gate until they move (Alayrac et al. 2022,
+            section 3.1.2), so they may need to move faster than the rest.
     """
 
-    def __init__(self, *args, optim: Optim, gate_learning_rate: float, **kwargs):
+    def __init__(self, *args, settings: TrainParams, **kwargs):
         super().__init__(*args, **kwargs)
-        self.optim, self.gate_learning_rate = optim, gate_learning_rate
+        self.settings = settings
         self._tokens, self._since = torch.tensor(0, device=self.args.device), time.perf_counter()
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
@@ -46,9 +48,9 @@ class CaptionTrainer(Trainer):
         if self.optimizer is None:
             self.optimizer = make_optimizer(
                 model or self.model,
-                self.optim,
+                self.settings.optim,
                 learning_rate=self.args.learning_rate,
-                gate_learning_rate=self.gate_learning_rate,
+                gate_learning_rate=self.settings.gate_learning_rate,
                 weight_decay=self.args.weight_decay,
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
             )
@@ -74,9 +76,10 @@ class CaptionTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         rows, labels = inputs.pop("rows"), inputs.pop("labels")
         with self.compute_loss_context_manager():
-            losses = caption_losses(model(**inputs).logits, labels)
-            images = {name: inputs[name] for name in IMAGES if name in inputs}
-            tokens = self.model.generate(**images, **GREEDY)
+            logits = model(**inputs).logits[:, -labels.shape[1] - 1 : -1].float()
+            losses = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(dim=1)
+            del inputs["input_ids"], inputs["attention_mask"]
+            tokens = self.model.generate(**inputs, **GREEDY)
         return None, tokens, (rows, losses, labels.ne(IGNORED).sum(dim=1))
 
     def _save_checkpoint(self, model, trial) -> None:
@@ -107,7 +110,19 @@ class CaptionTrainer(Trainer):
         super().log(logs, start_time)
 
 
-def caption_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Summed cross-entropy of each caption: [R x P+L x V], [R x L] -> [R]."""
-    predicting = logits[:, -labels.shape[1] - 1 : -1].float()
-    return F.cross_entropy(predicting.transpose(1, 2), labels, reduction="none").sum(dim=1)
+def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Callable[[EvalPrediction], dict]:
+    """Loss a token, and CIDEr of the validation captions that `CaptionTrainer` decoded, against all
+    references of each image.
+    """
+    cider = ValidationCider(dict(zip(val.image_ids, val.references, strict=True)))
+
+    def score(prediction: EvalPrediction) -> dict[str, float]:
+        tokens = np.where(
+            prediction.predictions < 0, processor.tokenizer.pad_token_id, prediction.predictions
+        )
+        rows, losses, counts = prediction.label_ids
+        image_ids = [val.image_ids[row] for row in rows]
+        captions = dict(zip(image_ids, processor.batch_decode(tokens), strict=True))
+        return {"loss": losses.sum() / counts.sum(), "CIDEr": cider.score(captions)}
+
+    return score

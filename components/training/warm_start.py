@@ -51,11 +51,6 @@ class Init:
         config, tensors = read_checkpoint(folder)
         return cls(str(folder), config, {name: t for name, t in tensors.items() if is_learned(name)})
 
-    @classmethod
-    def of_model(cls, model: CaptionModel, source: str) -> Self:
-        """Of a captioner in memory."""
-        return cls(source, model.config, model.bridge_state_dict())
-
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the tensors."""
@@ -71,7 +66,14 @@ class Init:
         Raises:
             UserError: `model` has other towers or another bridge.
         """
-        self._check_towers(model)
+        for tower, ours in model.config.towers.items():
+            found = self.config.towers[tower]["sha256"] if self.config.towers else "unknown"
+            if found != ours["sha256"]:
+                raise UserError(
+                    f"train.init is '{self.source}': its {tower} tower (SHA-256 {found[:12]}) is not the one "
+                    f"at '{ours['source']}' ({ours['sha256'][:12]}). Train with its towers, or set "
+                    "train.init to null."
+                )
         for name in SAME:
             theirs, ours = getattr(self.config, name), getattr(model.config, name)
             if theirs != ours:
@@ -80,14 +82,3 @@ class Init:
                     "variant that it is, with its `model`, or set train.init to null."
                 )
         load_bridge(model, self.tensors, f"train.init is '{self.source}'")
-
-    def _check_towers(self, model: CaptionModel) -> None:
-        theirs, ours = self.config.towers, model.config.towers
-        for tower in ("vision", "text"):
-            found = theirs[tower]["sha256"] if theirs else "unknown"
-            if found != ours[tower]["sha256"]:
-                raise UserError(
-                    f"train.init is '{self.source}': its {tower} tower (SHA-256 {found[:12]}) is not the one "
-                    f"at '{ours[tower]['source']}' ({ours[tower]['sha256'][:12]}). Train with its towers, or "
-                    "set train.init to null."
-                )

@@ -77,7 +77,8 @@ def test_a_training_from_another_bridge_resumes_no_other(params, tables, store, 
 def test_a_model_in_memory_and_a_whole_export_will_do(params, towers, other, tmp_path):
     model = CaptionModel.from_pretrained(other)
     model.save_pretrained(tmp_path / "whole", include_towers=True)
-    for init in (Init.of_model(model, "models:/captioner/3"), Init.of_folder(tmp_path / "whole", "mlp")):
+    in_memory = Init("models:/captioner/3", model.config, model.bridge_state_dict())
+    for init in (in_memory, Init.of_folder(tmp_path / "whole", "mlp")):
         own = fresh(params, towers)
         init.give(own)
         expected = model.bridge_state_dict()

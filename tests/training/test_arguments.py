@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from components.training.arguments import training_arguments
-from components.training.schedule import STEPS, eval_steps, num_train_epochs
+from components.training.arguments import STEPS, eval_steps, num_train_epochs, training_arguments
 from tests.parameters import tiny
 
 
@@ -33,8 +32,7 @@ def test_a_number_stays_what_it_is():
 def test_null_means_bfloat16_on_a_gpu_that_multiplies_it(tmp_path, monkeypatch):
     """Decided in one place, and as params.yaml says: a processor that could is no reason."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    settings = {"seed": 0, "epochs": 1, "batch_size": 1, "learning_rate": 1e-3}
     on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    assert training_arguments(tmp_path, **settings).bf16 is on_gpu
-    assert training_arguments(tmp_path, **settings, bf16=None).bf16 is on_gpu
-    assert training_arguments(tmp_path, **settings, bf16=True).bf16 is True
+    for given, expected in ((None, on_gpu), (True, True), (False, False)):
+        params = tiny(train={"bf16": given})
+        assert training_arguments(tmp_path, params, num_examples=40, sharded=[]).bf16 is expected
