@@ -2,9 +2,8 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor
 
-from components.model.captioner import CaptionModel, caption_loss
-from components.model.configuration import BRIDGE_FIELDS, CaptionConfig, bridge_fields
-from components.model.context import CaptionOutput, VisualContext
+from components.model.captioner import CaptionModel
+from components.model.configuration import CaptionConfig
 from components.model.inference import can_compile, for_inference, require_compiler
 from components.model.processor import CaptionProcessor
 
@@ -14,15 +13,10 @@ AutoModelForImageTextToText.register(CaptionConfig, CaptionModel, exist_ok=True)
 AutoProcessor.register(CaptionConfig, CaptionProcessor, exist_ok=True)
 
 __all__ = [
-    "BRIDGE_FIELDS",
     "CaptionConfig",
     "CaptionModel",
-    "CaptionOutput",
     "CaptionProcessor",
-    "VisualContext",
-    "bridge_fields",
     "can_compile",
-    "caption_loss",
     "for_inference",
     "require_compiler",
 ]

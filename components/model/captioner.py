@@ -9,20 +9,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from transformers import AutoModel, Cache, GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers.loss.loss_utils import fixed_cross_entropy
 
 from components.errors import UserError
-from components.features.text import IGNORED
 from components.features.vision import VisionEncoder
 from components.model.attention import attention_kernel
+from components.model.bridge import is_learned
 from components.model.checkpoint import CheckpointMixin
 from components.model.configuration import CaptionConfig
-from components.model.context import CaptionOutput, VisualContext, absent_first
+from components.model.context import CaptionOutput, VisualContext
 from components.model.generation import CaptionGeneration
-from components.model.inputs import check_images, check_text, original_rows, right_aligned, take_rows
+from components.model.inputs import check_images, check_text, original_rows, take_rows, zeros_first
 from components.model.mapper import Mapper
 from components.model.resampler import PerceiverResampler
 from components.model.text import TextGenerator
@@ -84,9 +84,8 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
 
     def freeze_towers(self) -> None:
         """Everything outside the bridge stops asking for gradients; so optimizers never see it."""
-        bridge = self.bridge_state_dict()
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name in bridge)
+            parameter.requires_grad_(is_learned(name))
 
     def train(self, mode: bool = True) -> Self:
         """Frozen means eval too: without `tower_dropout`, only the bridge enters training mode."""
@@ -98,27 +97,17 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
                 block.train()
         return self
 
-    def bridge_modules(self) -> list[torch.nn.Module]:
-        """What learns: mapper, resampler, and the gated cross-attentions."""
-        parts = [self.mapper, self.resampler, *self.text_generator.gated.values()]
-        return [part for part in parts if part is not None]
-
-    def named_bridge_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        """The learned parameters with their names in the whole model."""
-        bridge = {id(parameter) for part in self.bridge_modules() for parameter in part.parameters()}
-        return ((name, parameter) for name, parameter in self.named_parameters() if id(parameter) in bridge)
-
     def bridge_parameters(self) -> Iterator[torch.nn.Parameter]:
         """The learned parameters: what an optimizer takes."""
-        return (parameter for _, parameter in self.named_bridge_parameters())
+        return (parameter for name, parameter in self.named_parameters() if is_learned(name))
 
     def bridge_state_dict(self) -> dict[str, Tensor]:
         """The learned tensors: what a checkpoint holds."""
-        return {name: parameter.detach() for name, parameter in self.named_bridge_parameters()}
+        return {name: tensor for name, tensor in self.state_dict().items() if is_learned(name)}
 
     def frozen_names(self) -> set[str]:
         """Names of the towers' tensors: what a checkpoint of the bridge leaves out."""
-        return set(self.state_dict()) - set(self.bridge_state_dict())
+        return {name for name in self.state_dict() if not is_learned(name)}
 
     def caption(
         self, images: Image.Image | Sequence[Image.Image], processor: Any = None, **kwargs: Any
@@ -172,10 +161,13 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         )
         if vision_features is None:
             vision_features = self.vision_encoder(pixel_values)
-        features = vision_features.to(next(self.bridge_modules()[-1].parameters()).dtype)
+        features = vision_features.to(next((self.resampler or self.mapper).parameters()).dtype)
         mapped = self.mapper(features, frame_mask)
-        mask = None if frame_mask is None else frame_mask.repeat_interleave(self.config.prefix_length, dim=1)
-        prefix, mask = absent_first(mapped, mask)
+        prefix, mask = mapped, None
+        if frame_mask is not None:  # absent positions go first: the text, and BOS, then follow a real one
+            mask = frame_mask.repeat_interleave(self.config.prefix_length, dim=1)
+            order = zeros_first(mask)
+            prefix, mask = take_rows(mapped, order), mask.gather(1, order)
         tokens = key_values = None
         attentions = [] if output_attentions else None
         if self.resampler is not None:
@@ -233,29 +225,27 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         with attention_kernel(self.device):
             if context is None:
                 context = self.encode(pixel_values, vision_features, frame_mask, output_attentions)
+            weights = [] if output_attentions else None
             if continues or (use_cache and labels is None):
-                return self._read(
-                    input_ids, attention_mask, context, cache, logits_to_keep, output_attentions
+                # text that continues what the cache holds: padding stays in place, a mask hides it
+                hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, True, weights)
+                cache.context = context
+                loss, logits = None, self.text_generator.next_logits(hidden[:, -logits_to_keep:].contiguous())
+            else:
+                cache = None
+                loss, logits, weights = self._score(
+                    input_ids, attention_mask, labels, context, weights, skip_logits, num_items_in_batch
                 )
-            return self._score(
-                input_ids, attention_mask, labels, context, output_attentions, skip_logits, num_items_in_batch
-            )
-
-    def _read(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        context: VisualContext,
-        cache: Cache | None,
-        logits_to_keep: int,
-        output_attentions: bool,
-    ) -> CaptionOutput:
-        """Logits of text that continues what the cache holds; padding stays in place, a mask hides it."""
-        weights = [] if output_attentions else None
-        hidden, cache = self.text_generator(input_ids, context, attention_mask, cache, True, weights)
-        cache.context = context
-        logits = self.text_generator.next_logits(hidden[:, -logits_to_keep:].contiguous())
-        return _output(context, weights, logits=logits, cache=cache)
+        return CaptionOutput(
+            loss=loss,
+            logits=logits,
+            cache=cache,
+            prefix=context.mapped,
+            visual_tokens=context.visual_tokens,
+            vision_features=context.vision_features,
+            cross_attentions=tuple(weights) if weights else None,
+            resampler_attentions=tuple(maps) if (maps := context.resampler_attentions) else None,
+        )
 
     def _score(
         self,
@@ -263,21 +253,20 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         attention_mask: Tensor | None,
         labels: Tensor | None,
         context: VisualContext,
-        output_attentions: bool,
+        weights: list[Tensor] | None,
         skip_logits: bool | None,
         num_items: Tensor | int | None,
-    ) -> CaptionOutput:
-        """Loss and logits of whole captions.
+    ) -> tuple[Tensor | None, Tensor | None, list[Tensor] | None]:
+        """Loss, logits and attention of whole captions.
 
         Padding is moved to the right end, where causal attention cannot see it: no mask is needed, and
         scaled_dot_product_attention takes its fastest kernel.
         """
         if skip_logits is None:
             skip_logits = self.training and labels is not None
-        weights = [] if output_attentions else None
         rows = None
         if attention_mask is not None:
-            order = right_aligned(attention_mask)
+            order = zeros_first(attention_mask == 0)
             input_ids = input_ids.gather(1, order)
             if skip_logits:
                 labels = labels.gather(1, order)
@@ -290,32 +279,10 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         head, predicting = self.text_generator.lm.lm_head, slice(-input_ids.shape[1] - 1, -1)
         loss = logits = None
         if skip_logits:  # flat, so that the head is one product of matrices, not one a caption
-            loss = caption_loss(head(hidden[:, predicting].flatten(0, 1)), labels, num_items)
+            scored = head(hidden[:, predicting].flatten(0, 1))
         else:
             logits = head(hidden)
-            if labels is not None:
-                loss = caption_loss(logits[:, predicting].flatten(0, 1), labels, num_items)
-        return _output(context, weights, loss=loss, logits=logits)
-
-
-def _output(context: VisualContext, weights: list[Tensor] | None, **fields: Any) -> CaptionOutput:
-    return CaptionOutput(
-        **fields,
-        prefix=context.mapped,
-        visual_tokens=context.visual_tokens,
-        vision_features=context.vision_features,
-        cross_attentions=tuple(weights) if weights else None,
-        resampler_attentions=tuple(maps) if (maps := context.resampler_attentions) else None,
-    )
-
-
-def caption_loss(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
-    """Cross-entropy [R*L x V], [R x L] -> scalar, over the labels that are not -100 and over nothing else.
-
-    `num_items` divides the sum instead of the count: over micro-batches the loss then weighs each token
-    alike.
-    """
-    logits, labels = logits.float(), labels.flatten()
-    if num_items is None:
-        return F.cross_entropy(logits, labels, ignore_index=IGNORED)
-    return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / num_items
+            scored = logits[:, predicting].flatten(0, 1)
+        if labels is not None:  # divided by `num_items`, micro-batches weigh each token alike
+            loss = fixed_cross_entropy(scored.float(), labels.flatten(), num_items)
+        return loss, logits, weights

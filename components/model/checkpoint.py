@@ -1,6 +1,7 @@
 """Saving the bridge, and finding its towers again."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import cached_file
 
 from components.errors import UserError
@@ -17,9 +18,9 @@ from components.model.processor import CaptionProcessor
 from components.model.towers import (
     fingerprint,
     first_line,
-    load_text,
+    load_tower,
     load_vision,
-    text_config_of,
+    tower_config,
     vision_config_of,
 )
 
@@ -44,14 +45,15 @@ class CheckpointMixin:
             UserError: an unknown backbone or field.
         """
         fields = check_bridge_fields(fields)
-        vision, text = vision_config_of(clip), text_config_of(gpt2)
+        vision, text = vision_config_of(clip), tower_config(gpt2)
         return cls._join(CaptionConfig(vision_config=vision, text_config=text, **fields), clip, gpt2)
 
     @classmethod
     def _join(
         cls, config: CaptionConfig, clip: Source, gpt2: Source, dtype: torch.dtype | None = None
     ) -> Self:
-        vision, lm = load_vision(clip, config.vision_config), load_text(gpt2, config.text_config)
+        vision = load_vision(clip, config.vision_config)
+        lm = load_tower(AutoModelForCausalLM, gpt2, config.text_config)
         config.towers = {  # of the tensors as they lie there, before any change of type
             "vision": {"source": str(clip), "sha256": fingerprint(vision)},
             "text": {"source": str(gpt2), "sha256": fingerprint(lm)},
@@ -113,8 +115,11 @@ class CheckpointMixin:
             model = cls._from_export(path, config, *args, **kwargs)
         else:
             model = cls._from_bridge(path, config, clip, gpt2, kwargs.get("dtype"))
-            model.generation_config = _generation_config_at(path) or model.generation_config
-        model.processor = _processor_at(path)
+            with suppress(OSError):  # how it writes captions, if that was saved with it
+                model.generation_config = GenerationConfig.from_pretrained(path)
+        if not Path(path).is_dir() or (Path(path) / "processor_config.json").exists():
+            with suppress(OSError):
+                model.processor = CaptionProcessor.from_pretrained(path)
         return model
 
     @classmethod
@@ -198,21 +203,3 @@ def _config_at(path: Source) -> CaptionConfig:
         return CaptionConfig.from_pretrained(path)
     except OSError as error:
         raise UserError(f"{path}: no captioner is saved there: {first_line(error)}") from None
-
-
-def _generation_config_at(path: Source) -> GenerationConfig | None:
-    """How the model writes captions, if that was saved with it."""
-    try:
-        return GenerationConfig.from_pretrained(path)
-    except OSError:
-        return None
-
-
-def _processor_at(path: Source) -> CaptionProcessor | None:
-    """The processor that was saved with the model, if one was."""
-    if Path(path).is_dir() and not (Path(path) / "processor_config.json").exists():
-        return None
-    try:
-        return CaptionProcessor.from_pretrained(path)
-    except OSError:
-        return None

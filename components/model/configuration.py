@@ -7,6 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import SubConfigSpec
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from components.errors import UserError
 
@@ -76,16 +77,21 @@ class CaptionConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         for name in ("vision_config", "text_config"):
-            _refuse_unknown_type(name, getattr(self, name))
+            config = getattr(self, name)
+            kind = config.get("model_type") if isinstance(config, dict) else None
+            if kind is not None and kind not in CONFIG_MAPPING:  # the user's mistake, not a lookup failure
+                raise UserError(
+                    f"{name}: unknown backbone '{kind}'. Use a model type that transformers has, such as "
+                    "'gpt2'."
+                )
         super().__post_init__(**kwargs)
         for name in ("bos_token_id", "eos_token_id"):
             setattr(self, name, getattr(self.text_config, name, None))
         self.vision_config.attention_dropout = self.tower_dropout
         for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
             setattr(self.text_config, name, self.tower_dropout)
-        self.pad_token_id = (
-            self.eos_token_id
-        )  # GPT-2 has no padding token; the attention mask tells padding apart
+        # GPT-2 has no padding token; the attention mask tells padding apart
+        self.pad_token_id = self.eos_token_id
         self._check()
 
     def _check(self) -> None:
@@ -127,10 +133,6 @@ class CaptionConfig(PreTrainedConfig):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}. It must be at least 1.")
 
-    def is_gated(self, layer: int) -> bool:
-        """Whether a gated cross-attention stands before block `layer` of the decoder."""
-        return self.resampler and layer % self.cross_attention_every == 0
-
 
 MAPPERS = ("mlp", "transformer", "none")
 POSITIVE = (
@@ -170,14 +172,3 @@ def check_bridge_fields(fields: dict[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(fields) - set(BRIDGE_FIELDS)):
         raise UserError(f"unknown model field '{unknown[0]}'. Known: {', '.join(sorted(BRIDGE_FIELDS))}.")
     return fields
-
-
-def _refuse_unknown_type(name: str, config: dict | PreTrainedConfig | None) -> None:
-    """A backbone that this transformers has never heard of is the user's mistake, not a lookup failure."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind is not None and kind not in CONFIG_MAPPING:
-        raise UserError(
-            f"{name}: unknown backbone '{kind}'. Use a model type that transformers has, such as 'gpt2'."
-        )

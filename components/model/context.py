@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -52,21 +51,8 @@ class VisualContext:
         if (times := count // len(self)) == 1:
             return self.prefix, self.prefix_mask
         mask = self.prefix_mask
-        return self.prefix.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(
-            times, 0
-        )
-
-
-def absent_first(prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Move the masked positions of each row to its front, the others keep their order.
-
-    [B x P x D], [B x P] -> the same shapes. The last prefix position is then real in every row, and so is the
-    one that predicts BOS.
-    """
-    if mask is None:
-        return prefix, None
-    order = mask.to(torch.int8).argsort(dim=1, stable=True)
-    return prefix.gather(1, order[..., None].expand_as(prefix)), mask.gather(1, order)
+        mask = None if mask is None else mask.repeat_interleave(times, dim=0)
+        return self.prefix.repeat_interleave(times, dim=0), mask
 
 
 @dataclass

@@ -56,7 +56,17 @@ def from_reference(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) 
         UserError: tensors that are missing, unknown or of another shape, all named.
     """
     model = CaptionModel(config_of_reference(config))
-    load_reference(model, state_dict)
+    renamed, own = rename(state_dict), model.state_dict()
+    faults = [f"'{name}' is missing" for name in own if name not in renamed]
+    faults += [f"'{name}' is unknown" for name in renamed if name not in own]
+    faults += [
+        f"'{name}' is {tuple(renamed[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in renamed and renamed[name].shape != tensor.shape
+    ]
+    if faults:
+        raise UserError(f"{len(faults)} tensors do not fit:\n  " + "\n  ".join(faults))
+    model.load_state_dict(renamed)
     return model.eval()
 
 
@@ -74,25 +84,6 @@ def rename(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if values in renamed:
             renamed[name.replace(".to_k.", ".to_kv.")] = torch.cat((renamed.pop(name), renamed.pop(values)))
     return renamed
-
-
-def load_reference(model: CaptionModel, state_dict: Mapping[str, Tensor]) -> None:
-    """Copy the reference's weights into `model`.
-
-    Raises:
-        UserError: what does not fit, all of it.
-    """
-    renamed, own = rename(state_dict), model.state_dict()
-    faults = [f"'{name}' is missing" for name in own if name not in renamed]
-    faults += [f"'{name}' is unknown" for name in renamed if name not in own]
-    faults += [
-        f"'{name}' is {tuple(renamed[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in renamed and renamed[name].shape != tensor.shape
-    ]
-    if faults:
-        raise UserError(f"{len(faults)} tensors do not fit:\n  " + "\n  ".join(faults))
-    model.load_state_dict(renamed)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -108,7 +108,7 @@ class GatedGPT2Block(GPT2Block):
             gated = cls(config.text_config, layer_idx)
         for name, part in block.named_children():
             setattr(gated, name, part)
-        if config.is_gated(layer_idx):
+        if layer_idx % config.cross_attention_every == 0:
             gated.gated_cross_attention = GatedCrossAttention(config)
         return gated
 

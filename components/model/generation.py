@@ -8,7 +8,7 @@ from transformers import Cache, GenerationConfig
 
 from components.errors import UserError
 from components.model.context import VisualContext
-from components.model.inputs import left_aligned
+from components.model.inputs import zeros_first
 
 GREEDY = {"num_beams": 1, "do_sample": False}
 """How captions are written while training goes on: the fastest way. Another is chosen in the end."""
@@ -60,7 +60,7 @@ class CaptionGeneration:
             )
         text_padded = attention_mask is not None and not attention_mask.bool().all()
         if text_padded:  # new words are appended on the right: padding has to stand on the left
-            order = left_aligned(attention_mask)
+            order = zeros_first(attention_mask)
             input_ids, attention_mask = input_ids.gather(1, order), attention_mask.gather(1, order)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)

@@ -97,15 +97,12 @@ def check_text(
         raise UserError(f"labels have shape {tuple(labels.shape)}; input_ids {shape}. They must be equal.")
     for name, tokens in (("token id", input_ids), ("label", labels)):
         _check_vocabulary(name, tokens, config.text_config.vocab_size)
-    if attention_mask is not None:
-        _check_mask(tuple(attention_mask.shape), shape, continues)
-
-
-def _check_mask(mask: tuple[int, ...], text: tuple[int, ...], continues: bool) -> None:
-    fits = len(mask) == 2 and mask[0] == text[0] and (mask[1] >= text[1] if continues else mask[1] == text[1])
-    if not fits:
+    if attention_mask is None:
+        return
+    mask = tuple(attention_mask.shape)
+    if len(mask) != 2 or mask[0] != shape[0] or (mask[1] < shape[1] if continues else mask[1] != shape[1]):
         raise UserError(
-            f"attention_mask has shape {mask}; input_ids {text}. The mask covers the text, all of it and "
+            f"attention_mask has shape {mask}; input_ids {shape}. The mask covers the text, all of it and "
             "nothing else: frames have their own frame_mask."
         )
 
@@ -120,13 +117,8 @@ def _check_vocabulary(name: str, tokens: Tensor | None, size: int) -> None:
         )
 
 
-def right_aligned(mask: Tensor) -> Tensor:
-    """Order [R x L] that moves a row's padding behind its tokens, which keep their order."""
-    return (mask == 0).to(torch.int8).argsort(dim=1, stable=True)
-
-
-def left_aligned(mask: Tensor) -> Tensor:
-    """Order [R x L] that moves a row's padding before its tokens, which keep their order."""
+def zeros_first(mask: Tensor) -> Tensor:
+    """Order [R x L] that moves what is 0 in a row of `mask` to its front; otherwise the order stays."""
     return (mask != 0).to(torch.int8).argsort(dim=1, stable=True)
 
 

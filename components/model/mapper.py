@@ -42,7 +42,14 @@ class Mapper(nn.Module):
                 nn.Linear(config.mapper_mlp_dim, text * config.prefix_length),
             )
         elif self.kind == "transformer":
-            self.network = _encoder(config)
+            layer = nn.TransformerEncoderLayer(  # post-norm, ReLU, as the reference's
+                d_model=text,
+                nhead=config.mapper_heads,
+                dim_feedforward=config.mapper_dim_feedforward,
+                dropout=config.dropout,
+                batch_first=True,
+            )
+            self.network = nn.TransformerEncoder(layer, config.mapper_depth, enable_nested_tensor=False)
             if self.prefix_length > 1:
                 self.constants = nn.Parameter(torch.randn(self.prefix_length, text))
 
@@ -72,15 +79,3 @@ class Mapper(nn.Module):
         constants = self.constants.to(tokens.dtype).expand(len(tokens), -1, -1)
         mapped = self.network(torch.cat((tokens, constants), dim=1))[:, -self.prefix_length :]
         return mapped.reshape(batch, frames * self.prefix_length, self.width)
-
-
-def _encoder(config: CaptionConfig) -> nn.TransformerEncoder:
-    """Post-norm, ReLU, as the reference's."""
-    layer = nn.TransformerEncoderLayer(
-        d_model=config.text_config.hidden_size,
-        nhead=config.mapper_heads,
-        dim_feedforward=config.mapper_dim_feedforward,
-        dropout=config.dropout,
-        batch_first=True,
-    )
-    return nn.TransformerEncoder(layer, config.mapper_depth, enable_nested_tensor=False)

@@ -1,6 +1,6 @@
 """Pictures and captions -> tensors, and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,20 @@ class CaptionProcessor(ProcessorMixin):
 
     @classmethod
     def from_towers(cls, clip: str | Path, gpt2: str | Path) -> "CaptionProcessor":
-        """Of two folders or hub names."""
+        """Of two folders or hub names.
+
+        Raises:
+            UserError: one of them is not there.
+        """
         try:
             tokenizer = AutoTokenizer.from_pretrained(gpt2)
         except (OSError, ValueError) as error:
             raise UserError(f"{gpt2}: no tokenizer there: {first_line(error)}") from None
-        return cls(load_image_processor(clip), tokenizer)
+        try:  # in the version that needs PIL alone, not torchvision
+            image_processor = AutoImageProcessor.from_pretrained(clip, backend="pil")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{clip}: no image processor there: {first_line(error)}") from None
+        return cls(image_processor, tokenizer)
 
     def __call__(
         self,
@@ -100,7 +108,15 @@ class CaptionProcessor(ProcessorMixin):
         return {"pixel_values": pixels} if mask.all() else {"pixel_values": pixels, "frame_mask": mask}
 
     def _text(self, captions: list[str], max_length: int | None) -> dict[str, torch.Tensor]:
-        rows = self.tokenizer(list(self._wrapped(captions)), add_special_tokens=False)["input_ids"]
+        if not captions:
+            raise UserError("text is empty: give at least one caption.")
+        wrapped = []
+        for i, caption in enumerate(captions):
+            try:
+                wrapped.append(self.wrap(caption))
+            except UserError as error:
+                raise UserError(f"caption {i}: {error}") from None
+        rows = self.tokenizer(wrapped, add_special_tokens=False)["input_ids"]
         worst = max(range(len(rows)), key=lambda i: len(rows[i]))
         if max_length is not None and len(rows[worst]) > max_length:
             start = captions[worst][:60]
@@ -108,23 +124,6 @@ class CaptionProcessor(ProcessorMixin):
                 f"caption {worst} has {len(rows[worst])} tokens, the limit is {max_length}: '{start}'."
             )
         return pad(rows, self.tokenizer.eos_token_id)
-
-    def _wrapped(self, captions: list[str]) -> Iterator[str]:
-        if not captions:
-            raise UserError("text is empty: give at least one caption.")
-        for i, caption in enumerate(captions):
-            try:
-                yield self.wrap(caption)
-            except UserError as error:
-                raise UserError(f"caption {i}: {error}") from None
-
-
-def load_image_processor(source: str | Path) -> Any:
-    """The image processor at `source`, in the version that needs PIL alone, not torchvision."""
-    try:
-        return AutoImageProcessor.from_pretrained(source, backend="pil")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{source}: no image processor there: {first_line(error)}") from None
 
 
 def _as_clips(images: Any) -> list[list[Image.Image]]:

@@ -8,9 +8,9 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from components.errors import UserError
-from components.model.configuration import CaptionConfig
+from components.model.configuration import CaptionConfig, bridge_fields
 from components.model.summary import FULL_SIZE
-from components.model.towers import text_config_of, vision_config_of
+from components.model.towers import tower_config, vision_config_of
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "sqrelu": "relu2"}
 """Names of the reference -> names of transformers."""
@@ -36,26 +36,19 @@ def _translate(config: Mapping[str, Any], vision: Any, text: Any) -> CaptionConf
             f"activations '{resampler['activation']}' (resampler), '{gated['activation']}' (text): "
             f"this model takes one for both, of {', '.join(ACTIVATIONS)}."
         )
+    sizes = ("depth", "heads", "dim_head", "ff_mult", "num_latents", "num_time_embeds")
+    section = {
+        "mapper": {key: mapper[key] for key in ("mlp_dim", "depth", "heads", "dim_feedforward")},
+        "resampler": {key: resampler[key] for key in sizes},
+        "cross_attention": {key: gated[key] for key in ("heads", "dim_head", "ff_mult")},
+        "cross_attention_every": gated["freq"],
+        "activation": ACTIVATIONS[resampler["activation"]],
+    }
+    kind = mapper["mapper_type"] if config["enable_mapper"] else "none"
     return CaptionConfig(
         vision_config=_tower(vision, "clip_vision_model", {}),
         text_config=_tower(text, "gpt2", {"bos": "bos_token_id", "eos": "eos_token_id"}),
-        mapper=mapper["mapper_type"] if config["enable_mapper"] else "none",
-        resampler=config["enable_resampler_xattn"],
-        mapper_mlp_dim=mapper["mlp_dim"],
-        mapper_depth=mapper["depth"],
-        mapper_heads=mapper["heads"],
-        mapper_dim_feedforward=mapper["dim_feedforward"],
-        resampler_depth=resampler["depth"],
-        resampler_heads=resampler["heads"],
-        resampler_dim_head=resampler["dim_head"],
-        resampler_ff_mult=resampler["ff_mult"],
-        resampler_num_latents=resampler["num_latents"],
-        resampler_num_time_embeds=resampler["num_time_embeds"],
-        cross_attention_heads=gated["heads"],
-        cross_attention_dim_head=gated["dim_head"],
-        cross_attention_ff_mult=gated["ff_mult"],
-        cross_attention_every=gated["freq"],
-        activation=ACTIVATIONS[resampler["activation"]],
+        **bridge_fields(section, kind, config["enable_resampler_xattn"]),
     )
 
 
@@ -81,7 +74,7 @@ def entry_of_checkpoint(model_cfg: Mapping[str, Any], state_dict: Mapping[str, T
             "model_cfg lacks vision.pretrained_name or text.pretrained_name: not the reference's."
         ) from None
     vision = _known(names[0], vision_config_of) or _vision_of(state_dict)
-    text = _known(names[1], text_config_of) or _text_of(state_dict)
+    text = _known(names[1], tower_config) or _text_of(state_dict)
     return {"config": model_cfg, "vision": vision, "text": text}
 
 
@@ -94,9 +87,8 @@ def _known(name: str, read: Any) -> PreTrainedConfig | None:
 def _vision_of(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
     """Fields of a CLIP vision tower from its tensors."""
     root = "vision_encoder.vision.vision_model."
-    patches = (
-        len(_named(state_dict, root + "embeddings.position_embedding.weight")) - 1
-    )  # one is the class token
+    positions = _named(state_dict, root + "embeddings.position_embedding.weight")
+    patches = len(positions) - 1  # one is the class token
     width, _, patch, _ = _named(state_dict, root + "embeddings.patch_embedding.weight").shape
     return {
         "hidden_size": width,

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torchinfo import ModelStatistics
 from torchinfo import summary as torchinfo_summary
-from transformers import CLIPVisionConfig, GPT2Config, PreTrainedConfig
+from transformers import CLIPVisionConfig, GPT2Config
 
 from components.config import Params
 from components.model.captioner import CaptionModel
 from components.model.configuration import CaptionConfig, bridge_fields
-from components.model.towers import text_config_of, vision_config_of
+from components.model.towers import tower_config, vision_config_of
 from components.program import command_line
 from components.program import main as run_program
 from components.variants import VARIANTS
@@ -59,24 +59,14 @@ def _inside_vision(layer) -> bool:
 
 def config_of(params: Params, variant: str, towers: str | Path = "data/towers") -> CaptionConfig:
     """The captioner that `params` describes, on the towers in the folder `towers` if there are any."""
-    vision, text = tower_configs(params, Path(towers))
+    clip, gpt2 = params.towers.clip, params.towers.gpt2
+    fetched = [Path(towers, name) for name in ("clip", "gpt2")]
+    if all(folder.is_dir() for folder in fetched):
+        clip, gpt2 = map(str, fetched)
+    vision = FULL_SIZE[clip]() if clip in FULL_SIZE else vision_config_of(clip)
+    text = FULL_SIZE[gpt2]() if gpt2 in FULL_SIZE else tower_config(gpt2)
     fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
     return CaptionConfig(vision_config=vision, text_config=text, **fields)
-
-
-def full_size(variant: str) -> CaptionConfig:
-    """The default of the system's description: CLIP ViT-B/32 and GPT-2."""
-    mapper, resampler = VARIANTS[variant]
-    return CaptionConfig(mapper=mapper, resampler=resampler)
-
-
-def tower_configs(params: Params, folder: Path) -> tuple[PreTrainedConfig, PreTrainedConfig]:
-    """Configurations of the two towers, in the order vision, text."""
-    if (folder / "clip").is_dir() and (folder / "gpt2").is_dir():
-        return vision_config_of(folder / "clip"), text_config_of(folder / "gpt2")
-    clip, gpt2 = params.towers.clip, params.towers.gpt2
-    vision = FULL_SIZE[clip]() if clip in FULL_SIZE else vision_config_of(clip)
-    return vision, FULL_SIZE[gpt2]() if gpt2 in FULL_SIZE else text_config_of(gpt2)
 
 
 def main() -> None:
@@ -88,7 +78,9 @@ def main() -> None:
     params = Params.load(options.params)
     variant = options.variant or params.variants[0]
     print(f"{options.params}, variant {variant}:\n{summarize(config_of(params, variant))}\n")
-    print(f"Full-size default, variant {variant}:\n{summarize(full_size(variant))}")
+    mapper, resampler = VARIANTS[variant]
+    full = CaptionConfig(mapper=mapper, resampler=resampler)
+    print(f"Full-size default, variant {variant}:\n{summarize(full)}")
 
 
 if __name__ == "__main__":

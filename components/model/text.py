@@ -35,11 +35,9 @@ class TextGenerator(nn.Module):
     @property
     def gated(self) -> dict[int, GatedCrossAttention]:
         """The gated cross-attentions, by the block that they stand before."""
-        found = (
-            (i, getattr(block, "gated_cross_attention", None))
-            for i, block in enumerate(self.lm.transformer.h)
-        )
-        return {i: gate for i, gate in found if gate is not None}
+        blocks = enumerate(self.lm.transformer.h)
+        found = {i: getattr(block, "gated_cross_attention", None) for i, block in blocks}
+        return {i: gated for i, gated in found.items() if gated is not None}
 
     def key_values(self, visual_tokens: Tensor) -> list:
         """[B x M x Dv] -> for each block its keys and values, or None where it is not gated."""
@@ -79,7 +77,11 @@ class TextGenerator(nn.Module):
             wider = torch.promote_types(prefix.dtype, embeddings.dtype)
             embeddings = torch.cat((prefix.to(wider), embeddings.to(wider)), dim=1)
         length = embeddings.shape[1]
-        self._check_length(past + length)
+        if past + length > (limit := self.lm.config.n_positions):
+            raise UserError(
+                f"prefix and caption take {past + length} positions; the decoder's table has {limit}. "
+                "Shorten the captions (or max_new_tokens)."
+            )
         mask = _join(prefix_mask, text_mask, prefix.shape[1], past + length)
         positions = None
         if mask is not None:  # absent positions do not count: a clip stands where it would stand alone
@@ -111,14 +113,6 @@ class TextGenerator(nn.Module):
         top = logits.topk(min(EXACT_LOGITS, logits.shape[-1]), dim=-1).indices
         exact = (head.weight[top].float() * hidden.float()[..., None, :]).sum(dim=-1)
         return logits.scatter(-1, top, exact)
-
-    def _check_length(self, length: int) -> None:
-        limit = self.lm.config.n_positions
-        if length > limit:
-            raise UserError(
-                f"prefix and caption take {length} positions; the decoder's table has {limit}. "
-                "Shorten the captions (or max_new_tokens)."
-            )
 
 
 def _join(

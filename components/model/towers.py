@@ -5,47 +5,25 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.utils import logging
 
 from components.errors import UserError
 
 
 def vision_config_of(source: str | Path) -> PreTrainedConfig:
     """The configuration of the vision tower at `source`, a folder or a hub name, of one tower or two."""
-    config = _config_of(source)
+    config = tower_config(source)
     return getattr(config, "vision_config", config)
 
 
-def text_config_of(source: str | Path) -> PreTrainedConfig:
-    """The configuration of the language model at `source`."""
-    return _config_of(source)
+def tower_config(source: str | Path) -> PreTrainedConfig:
+    """The configuration of the model at `source`.
 
-
-def load_vision(source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
-    """The vision tower, without its text sibling."""
-    if type(config) not in MODEL_MAPPING:
-        raise UserError(f"{source}: a '{config.model_type}' is no vision tower that transformers has.")
-    return _load(MODEL_MAPPING[type(config)], source, config)
-
-
-def load_text(source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
-    """The language model with its head."""
-    return _load(AutoModelForCausalLM, source, config)
-
-
-def fingerprint(tower: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of a tower's tensors: the same in any file."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tower.state_dict().items()):
-        if "gated_cross_attention" in name:  # the bridge's, not the tower's
-            continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _config_of(source: str | Path) -> PreTrainedConfig:
+    Raises:
+        UserError: there is none.
+    """
     try:
         return AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
@@ -54,9 +32,28 @@ def _config_of(source: str | Path) -> PreTrainedConfig:
         ) from None
 
 
-def _load(kind: type, source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
-    from transformers.utils import logging
+def load_vision(source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
+    """The vision tower, without its text sibling."""
+    if type(config) not in MODEL_MAPPING:
+        raise UserError(f"{source}: a '{config.model_type}' is no vision tower that transformers has.")
+    return load_tower(MODEL_MAPPING[type(config)], source, config)
 
+
+def fingerprint(tower: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of a tower's tensors: the same in any file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tower.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def load_tower(kind: type, source: str | Path, config: PreTrainedConfig) -> PreTrainedModel:
+    """A tower of the class `kind`, complete.
+
+    Raises:
+        UserError: there is none, or tensors are missing.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the sibling tower is left out on purpose: no warning about that
     try:

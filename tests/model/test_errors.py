@@ -6,8 +6,9 @@ from PIL import Image
 from transformers import BertConfig
 
 from components.errors import UserError
-from components.model import CaptionConfig, CaptionModel, CaptionProcessor, bridge_fields
+from components.model import CaptionConfig, CaptionModel, CaptionProcessor
 from components.model.attention_maps import attention_maps
+from components.model.configuration import bridge_fields
 from tests.model_fixtures import captions, images, tiny_config, tiny_model, write_towers
 from tests.parameters import HUB, TINY, merged
 

@@ -95,7 +95,8 @@ def test_gates_are_reported_by_block():
 def test_frozen_means_eval_too():
     """Without tower_dropout, training mode reaches the bridge alone."""
     model = tiny_model(dropout=0.5).train()
-    learning = {id(module) for part in model.bridge_modules() for module in part.modules()}
+    bridge = [model.mapper, model.resampler, *model.text_generator.gated.values()]
+    learning = {id(module) for part in bridge for module in part.modules()}
     for module in list(model.vision_encoder.modules()) + list(model.text_generator.lm.modules()):
         assert module.training == (id(module) in learning)
     assert model.mapper.training

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from components.model import CaptionConfig, CaptionModel
-from components.model.summary import config_of, full_size, summarize
+from components.model.summary import config_of, summarize
 from components.variants import VARIANTS
 from tests.model_fixtures import RECORDINGS
 from tests.parameters import HUB, TINY, merged, tiny
@@ -20,7 +20,7 @@ def _lines(text: str) -> list[str]:
 
 
 def test_the_full_default_shows_every_line_of_the_description():
-    printed = _lines(str(summarize(full_size("mlp"))))
+    printed = _lines(str(summarize(CaptionConfig())))
     described = (RECORDINGS / "architecture.txt").read_text().split("config.yaml\n")[1]
     lines = _lines(described)[1:]
     assert len(lines) == 23
@@ -45,7 +45,7 @@ def test_counts_are_those_of_the_model_itself():
 
 def test_towers_of_the_hub_make_the_full_default(tmp_path):
     hub = merged(HUB, {"model": {"feature_layer": -1}})
-    assert config_of(tiny(**hub), "mlp", towers=tmp_path).to_dict() == full_size("mlp").to_dict()
+    assert config_of(tiny(**hub), "mlp", towers=tmp_path).to_dict() == CaptionConfig().to_dict()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -30,7 +30,7 @@ def captioner(params, towers):
     fields = bridge_fields(params.model.model_dump(), "mlp", True)
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
     model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
-    for name, parameter in model.named_bridge_parameters():
+    for name, parameter in model.named_parameters():
         torch.nn.init.constant_(parameter.data, 1.0) if name.endswith("gate") else None
     return model.eval()
 
