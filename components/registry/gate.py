@@ -2,9 +2,8 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,20 +74,35 @@ def promote(candidates: Sequence[Candidate], name: str = MODEL) -> list[Decision
         champion = version_at(store, CHAMPION, name)
         sound = [candidate for candidate in candidates if not candidate.degenerate]
         ranked = sorted(sound, key=lambda candidate: -candidate.val_cider)
-        decisions = _decide(ranked, champion, store) if ranked else []
-        decisions += [Decision(c, None, _why_never(c)) for c in candidates if c.degenerate]
+        decisions = list(_decide(ranked, champion, store)) if ranked else []
+        for failed in candidates:
+            if failed.degenerate:
+                reason = " ".join(filter(None, (failed.degenerate, failed.problem)))
+                decisions.append(Decision(failed, None, reason))
         for decision in decisions:
             _write(store, decision, name)
     return decisions
 
 
-def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store) -> list[Decision]:
+def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store) -> Iterator[Decision]:
     """The best is champion, or challenger where it does not pass the gate; if it does, the next one is."""
     best, *others = ranked
     failed = _gate(best, champion, store)
-    aliases = [CHALLENGER if failed else CHAMPION, None if failed else CHALLENGER]
-    reasons = [failed or _why_champion(best, champion), *(_why_not(other, best) for other in others)]
-    return [Decision(*row) for row in zip_longest(ranked, aliases[: len(ranked)], reasons)]
+    if failed:
+        yield Decision(best, CHALLENGER, failed)
+    else:
+        if champion is None:
+            against = "there was none before"
+        elif str(champion.version) == best.version:
+            against = "as before"
+        else:
+            against = f"not worse than version {champion.version}, the champion so far"
+        scored = f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions"
+        yield Decision(best, CHAMPION, f"{scored}; {against}")
+    for rank, other in enumerate(others):
+        alias = CHALLENGER if rank == 0 and not failed else None
+        below = f"below the {best.val_cider:.3f} of {best.variant}"
+        yield Decision(other, alias, f"validation CIDEr {other.val_cider:.3f}, {below}")
 
 
 def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> str | None:
@@ -128,24 +142,6 @@ def scores_of_run(run_id: str, store: Store) -> "pd.DataFrame | None":
 
     content = read_artifact(store, run_id, SCORES)
     return None if content is None else pd.read_parquet(io.BytesIO(content))
-
-
-def _why_champion(best: Candidate, champion: "ModelVersion | None") -> str:
-    against = "there was none before"
-    if champion is not None:
-        same = str(champion.version) == best.version
-        against = "as before" if same else f"not worse than version {champion.version}, the champion so far"
-    return (
-        f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions; {against}"
-    )
-
-
-def _why_never(failed: Candidate) -> str:
-    return " ".join(filter(None, (failed.degenerate, failed.problem)))
-
-
-def _why_not(other: Candidate, best: Candidate) -> str:
-    return f"validation CIDEr {other.val_cider:.3f}, below the {best.val_cider:.3f} of {best.variant}"
 
 
 def _write(store: Store, decision: Decision, name: str) -> None:

@@ -7,8 +7,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +76,12 @@ def log_captioner(
         texts = {key: str(value) for key, value in tags.items()} | {"digest": digest}
         for known in versions(store, name):
             if known.run_id == run_id and known.tags.get("digest") == digest:
-                _describe(store, name, str(known.version), card, texts)
+                store.client.update_model_version(name, known.version, shortened(card))
+                for key, value in texts.items():
+                    store.client.set_model_version_tag(name, known.version, key, value)
                 return str(known.version)
-        _ensure_registered(store, name)
+        if not store.client.search_registered_models(f"name = '{name}'"):
+            store.client.create_registered_model(name, description=ABOUT.format(name=name))
         model_id = _log_model(
             store,
             run_id,
@@ -207,37 +209,18 @@ def _missing(name: str, store: Store) -> str:
     return f"no such version. There are {numbers}, and the aliases {', '.join(aliases) or '(none)'}."
 
 
-def _ensure_registered(store: Store, name: str) -> None:
-    if not store.client.search_registered_models(f"name = '{name}'"):
-        store.client.create_registered_model(name, description=ABOUT.format(name=name))
-
-
-def _describe(store: Store, name: str, version: str, card: str, tags: Mapping[str, str]) -> None:
-    """Bring the texts of an existing version up to date."""
-    store.client.update_model_version(name, version, shortened(card))
-    for key, value in tags.items():
-        store.client.set_model_version_tag(name, version, key, value)
-
-
 def _log_model(store: Store, run_id: str, model_name: str, **contents: object) -> str:
     """Log the model to the run; return the id under which MLflow keeps it."""
     import mlflow
     from mlflow.models import Model
 
     mlflow.set_experiment(experiment_id=store.experiment_id)  # else it is filed under "Default"
-    with _without_pickle_warning():
-        info = Model.log(None, flavor, name=model_name, run_id=run_id, **contents)
-    return info.model_id
-
-
-@contextmanager
-def _without_pickle_warning() -> Iterator[None]:
-    """MLflow warns that pickles run code: the price of a model that comes back with its methods."""
+    # MLflow warns that pickles run code: the price of a model that comes back with its methods.
     logger = logging.getLogger("mlflow.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        return Model.log(None, flavor, name=model_name, run_id=run_id, **contents).model_id
     finally:
         logger.setLevel(level)
 
