@@ -6,6 +6,7 @@ pointed at `components.registry.serving`, which takes base64 images and returns 
 `mlflow.models.Model.log` calls a flavor: something with a `save_model`.
 """
 
+import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -26,16 +27,15 @@ NEEDED = ("cloudpickle", "mlflow", "numpy", "pillow", "safetensors", "tokenizers
 
 
 def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example: str, card: str) -> None:
-    """Write the model folder `path`.
-
-    Args:
-        captioner: in eval mode, on the CPU, with its processor.
-        example: a picture as base64 or a data URL, kept as the input example of the service.
-        card: Markdown, kept as model_card.md.
+    """Write the model folder `path`: `captioner`, in eval mode, on the CPU, with its processor; `example`, a
+    picture as a data URL, as the input example of the service; `card` as model_card.md.
     """
     import mlflow.pytorch
+    from mlflow.utils.logging_utils import suppress_logs
 
-    with tempfile.TemporaryDirectory() as folder:
+    # MLflow warns that pickles run code: the price of a model that comes back with its methods.
+    silence = suppress_logs("mlflow.pytorch", re.compile("Pickle"))
+    with silence, tempfile.TemporaryDirectory() as folder:
         for name, file in code_of(MODULES, harmless=()).items():
             Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, Path(folder, name))

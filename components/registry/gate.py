@@ -44,10 +44,6 @@ class Candidate:
     problem: str | None
     degenerate: str | None = None
 
-    def cider(self, system: str = "model") -> "pd.Series":
-        """CIDEr by image_id."""
-        return rows_of(self.scores, system)["CIDEr"]
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -75,10 +71,11 @@ def promote(candidates: Sequence[Candidate], name: str = MODEL) -> list[Decision
         sound = [candidate for candidate in candidates if not candidate.degenerate]
         ranked = sorted(sound, key=lambda candidate: -candidate.val_cider)
         decisions = list(_decide(ranked, champion, store)) if ranked else []
-        for failed in candidates:
-            if failed.degenerate:
-                reason = " ".join(filter(None, (failed.degenerate, failed.problem)))
-                decisions.append(Decision(failed, None, reason))
+        decisions += [
+            Decision(failed, None, " ".join(filter(None, (failed.degenerate, failed.problem))))
+            for failed in candidates
+            if failed.degenerate
+        ]
         for decision in decisions:
             _write(store, decision, name)
     return decisions
@@ -87,52 +84,46 @@ def promote(candidates: Sequence[Candidate], name: str = MODEL) -> list[Decision
 def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store) -> Iterator[Decision]:
     """The best is champion, or challenger where it does not pass the gate; if it does, the next one is."""
     best, *others = ranked
-    failed = _gate(best, champion, store)
-    if failed:
-        yield Decision(best, CHALLENGER, failed)
-    else:
-        if champion is None:
-            against = "there was none before"
-        elif str(champion.version) == best.version:
-            against = "as before"
-        else:
-            against = f"not worse than version {champion.version}, the champion so far"
-        scored = f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions"
-        yield Decision(best, CHAMPION, f"{scored}; {against}")
+    passed, why = _gate(best, champion, store)
+    yield Decision(best, CHAMPION if passed else CHALLENGER, why)
     for rank, other in enumerate(others):
-        alias = CHALLENGER if rank == 0 and not failed else None
         below = f"below the {best.val_cider:.3f} of {best.variant}"
+        alias = CHALLENGER if passed and rank == 0 else None
         yield Decision(other, alias, f"validation CIDEr {other.val_cider:.3f}, {below}")
 
 
-def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> str | None:
-    """Why `best` must not be champion; None if it may."""
+def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tuple[bool, str]:
+    """May `best` be champion, and why?"""
     if best.problem:
-        return best.problem
-    blind = _compare(best.cider(), best.cider("blind"))
+        return False, best.problem
+    blind = _compare(best.scores, best.scores, "blind")
     if blind.low <= 0:
-        return "it does not beat the blind baseline: CIDEr {} ({})".format(*blind.text())
-    if champion is None or str(champion.version) == best.version:
-        return None
+        return False, "it does not beat the blind baseline: CIDEr {} ({})".format(*blind.text())
+    good = f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions"
+    if champion is None:
+        return True, f"{good}; there was none before"
+    if str(champion.version) == best.version:
+        return True, f"{good}; as before"
     tested = champion.tags.get("test_data")
     if tested != best.test_digest:
-        return (
+        return False, (
             f"the champion, version {champion.version}, was tested on other data ({tested}, here "
             f"{best.test_digest}), so they cannot be compared. To begin anew with it, delete the alias "
             f"{CHAMPION} (in the UI or by MlflowClient().delete_registered_model_alias) and register again"
         )
     held = scores_of_run(champion.run_id, store)
     if held is None:
-        return f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
-    difference = _compare(best.cider(), rows_of(held)["CIDEr"])
+        return False, f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
+    difference = _compare(best.scores, held)
     if difference.high < 0:
         found = "CIDEr {} ({})".format(*difference.text())
-        return f"it is worse than the champion, version {champion.version}: {found}"
-    return None
+        return False, f"it is worse than the champion, version {champion.version}: {found}"
+    return True, f"{good}; not worse than version {champion.version}, the champion so far"
 
 
-def _compare(a: "pd.Series", b: "pd.Series") -> Difference:
-    """Paired by image."""
+def _compare(ours: "pd.DataFrame", theirs: "pd.DataFrame", system: str = "model") -> Difference:
+    """CIDEr of our model and of their `system`, paired by image."""
+    a, b = rows_of(ours)["CIDEr"], rows_of(theirs, system)["CIDEr"]
     return paired_bootstrap(a.to_numpy(), b.reindex(a.index).to_numpy())
 
 

@@ -23,7 +23,6 @@ class Origin:
     """Code, data and parameters of a version, and the test metrics that came of them.
 
     Attributes:
-        commit: of the code.
         dirty: the code had been changed since.
         changes: those changes, as `git apply` takes them; '' if there were none or they were not kept.
         params: the text of params.yaml.

@@ -47,6 +47,7 @@ def reload_problem(model: str, clips: Sequence[Sequence["Image"]], expected: Seq
         clips: the frames of each; a picture is one frame.
         expected: what the trained model's `caption` says of them, on the CPU in float32.
     """
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["MLFLOW_TRACKING_URI"] = connect().uri
     with tempfile.TemporaryDirectory(prefix="reload-") as folder:
@@ -56,12 +57,7 @@ def reload_problem(model: str, clips: Sequence[Sequence["Image"]], expected: Seq
         Path(folder, "ask.json").write_text(json.dumps({"model": model, "clips": names}))
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT],
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT
             )
         except subprocess.TimeoutExpired:
             return f"loading {model} in a fresh process took more than {TIMEOUT} s"
