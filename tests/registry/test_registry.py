@@ -35,7 +35,7 @@ from components.registry.versions import (
     shortened,
     version_at,
 )
-from components.tracking import open_variant_run
+from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from components.training.decoding import Trial
 from tests.tracking_fixtures import PARAMS, enter_project, per_image, pictures, tiny_captioner
