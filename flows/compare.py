@@ -15,7 +15,7 @@ from components.evaluation.bootstrap import Difference
 from components.evaluation.evaluate import compare
 from components.evaluation.results import rows_of
 from components.program import command_line, main
-from components.registry.lookup import TestedRun, log_comparison, tested_run
+from components.registry.lookup import EvaluatedRun, log_comparison, tested_run
 
 METRICS = ("CIDEr", "BLEU-4")
 TRUE = "entirely_right"  # of scenes only
@@ -52,7 +52,7 @@ def verdict(differences: dict[str, Difference]) -> str:
     return "; ".join(phrases)
 
 
-def table(a: TestedRun, b: TestedRun, differences: dict[str, Difference]) -> Table:
+def table(a: EvaluatedRun, b: EvaluatedRun, differences: dict[str, Difference]) -> Table:
     """Scores of both, their difference with its interval, p, and whether it is real."""
     result = Table(title=f"{len(rows_of(a.scores))} test pictures, data {a.test_digest}", box=box.SIMPLE_HEAD)
     result.add_column("")
@@ -64,7 +64,7 @@ def table(a: TestedRun, b: TestedRun, differences: dict[str, Difference]) -> Tab
     return result
 
 
-def content(a: TestedRun, b: TestedRun, differences: dict[str, Difference], samples: int) -> dict:
+def content(a: EvaluatedRun, b: EvaluatedRun, differences: dict[str, Difference], samples: int) -> dict:
     """What is logged."""
     names = {"a": a.name, "b": b.name, "a_run_id": a.run_id, "b_run_id": b.run_id}
     scores = {metric: d._asdict() | {"real": bool(d.real)} for metric, d in differences.items()}

@@ -9,13 +9,9 @@ from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.evaluation.results import MODEL, written
 from components.evaluation.scoring.degeneration import failure_panel
-from components.tracking import (
-    dataset_entry,
-    evaluation_metrics,
-    open_variant_run,
-    tables_digest,
-    weights_digest,
-)
+from components.tracking.names import evaluation_metrics
+from components.tracking.provenance import dataset_entry, tables_digest, weights_digest
+from components.tracking.runs import open_variant_run
 from flows.artifacts import evaluation_artifacts
 from flows.features import open_features
 from flows.paths import MODELS, PREPARED, RESULTS, TOWERS, require_model, require_towers

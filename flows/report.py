@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
-from components.tracking import tables_digest
+from components.tracking.provenance import tables_digest
 from flows.features import open_features
 from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION, require_model, require_results
 from flows.stage import main, stage

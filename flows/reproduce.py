@@ -19,8 +19,8 @@ import yaml
 from components.errors import UserError
 from components.program import command_line, main
 from components.registry.origin import LOCK, Origin, environment, origin_of
-from components.tracking import evaluation_metrics
 from components.tracking.git import git
+from components.tracking.names import evaluation_metrics
 
 FOLDER = Path("reproduced")
 DVC = (sys.executable, "-m", "dvc")

@@ -14,10 +14,12 @@ from rich.console import Console
 
 from components.config import Params, Variant
 from components.data.prepare.report import data_metrics
-from components.data.tables import Tables, read_tables
+from components.data.tables import read_tables
 from components.evaluation.scoring.degeneration import failure_panel
 from components.program import main as run_program
-from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
+from components.tracking.logger import VariantRun
+from components.tracking.provenance import dataset_entry, tables_digest
+from components.tracking.runs import open_variant_run
 from flows.artifacts import run_artifact
 from flows.features import open_features
 from flows.paths import CHECKPOINTS, MODELS, PREPARED, TOWERS, VALIDATION, require_towers
@@ -26,6 +28,9 @@ from flows.stage import main, parameters_of, stage
 if TYPE_CHECKING:
     from components.training.decoding import Choice
     from components.training.warm_start import Init
+
+SAMPLES = 12
+"""Validation pictures or clips to watch in MLflow while the bridge opens."""
 
 
 @stage
@@ -68,7 +73,7 @@ def train_here(variant: str) -> None:
     ) as run:
         run.log_metrics(data_metrics(VALIDATION))
         # of a model that is shared out, no process can caption by itself
-        samples = None if params.train.fsdp else validation_samples(tables, params.seed)
+        samples = None if params.train.fsdp else tables.split("val").sample(SAMPLES, params.seed)
         if init:
             run.set_tags({"init": init.source, "init_weights": init.digest})
         scores = fit(callbacks=[MlflowCallback(run, samples)])
@@ -113,17 +118,6 @@ def log_choice(run: VariantRun, choice: "Choice") -> None:
     run.log_table("decoding.json", choice.rows())
     if choice.best.degenerate:
         run.set_tags({"degenerate": choice.best.degenerate})
-
-
-def validation_samples(tables: Tables, seed: int, count: int = 12):
-    """A few validation pictures or clips to watch in MLflow while the bridge opens."""
-    from components.tracking.callback import Samples
-
-    val = tables.split("val").sample(count, seed)
-    references = val.references()
-    image_ids = list(val.images["image_id"])
-    clips = [val.open_frames(image_id) for image_id in image_ids]
-    return Samples(image_ids, clips, [references[image_id][0] for image_id in image_ids])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 from components.config import Params
 from components.data.tables import Tables
 from components.evaluation.results import read_metrics, rows_of
-from components.registry.card import DataFacts, Sample, model_card
+from components.registry.card import model_card
 from components.registry.gate import Candidate
 from components.registry.origin import origin_folder, snapshot
 from components.registry.reload import reload_problem
@@ -31,33 +31,28 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     from components.training.decoding import read_choice
 
     captioner, decoding = CaptionModel.from_pretrained(model), read_choice(model).best
-    metrics = read_metrics(results)
+    metrics, scores = read_metrics(results), pd.read_parquet(results / "per_image.parquet")
     degenerate = decoding.degenerate or metrics.get("degenerate")
-    scores = pd.read_parquet(results / "per_image.parquet")
-    captions = rows_of(scores)["caption"]
-    test = tables.split("test")
-    shown = test.sample(SAMPLES, params.seed)
-    image_ids = list(shown.images["image_id"])
-    clips = [test.open_frames(image_id) for image_id in image_ids]
-    facts, tags = _facts(params, tables), git_tags()
-    commit = tags.get("mlflow.source.git.commit", "")
-    references = shown.references()
-    card = model_card(
-        variant,
-        name=params.register_.name,
-        params=params.model_dump(by_alias=True),
-        metrics=metrics,
-        validation={"CIDEr": decoding.cider},
-        decoding=decoding.setting,
-        data=facts,
-        samples=[Sample(i, captions[i], references[i][0]) for i in image_ids],
-        commit=commit,
-    )
+    test, code = tables.split("test"), git_tags()
+    tags = {
+        "variant": variant,
+        "test_data": tables_digest(test),
+        "data": tables_digest(tables),
+        "val/CIDEr": f"{decoding.cider:.4f}",
+        "git_commit": code.get("mlflow.source.git.commit", ""),
+        "git_dirty": code.get("git.dirty", ""),
+    }
+    if degenerate:
+        tags["degenerate"] = degenerate
+    name, plain = params.register_.name, params.model_dump(by_alias=True)
+    captions, references = rows_of(scores)["caption"], test.sample(SAMPLES, params.seed).references()
+    samples = [(image_id, captions[image_id], said[0]) for image_id, said in references.items()]
+    clips = [test.open_frames(image_id) for image_id in references]
     with open_variant_run(
         variant,
         stage="register",
-        params=params.model_dump(by_alias=True),
-        data=facts.digest,
+        params=plain,
+        data=tags["data"],
         weights=weights_digest(model),
         scores=scores_digest(results),
     ) as run:
@@ -65,31 +60,14 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         version = log_captioner(
             captioner,
             run_id,
-            card=card,
+            card=model_card(
+                tags, params=plain, metrics=metrics, decoding=decoding, tables=tables, samples=samples
+            ),
             example=clips[0][len(clips[0]) // 2],
-            tags={
-                "variant": variant,
-                "test_data": facts.test_digest,
-                "data": facts.digest,
-                "val/CIDEr": f"{decoding.cider:.4f}",
-                "git_commit": commit,
-                "git_dirty": tags.get("git.dirty", ""),
-            }
-            | ({"degenerate": degenerate} if degenerate else {}),
-            name=params.register_.name,
+            tags=tags,
+            name=name,
         )
-        for name, text in snapshot().items():
-            run.log_text(text, name, origin_folder(params.register_.name, version))
-    uri = f"models:/{params.register_.name}/{version}"
-    problem = reload_problem(uri, clips, captioner.caption(clips))
-    return Candidate(variant, version, run_id, decoding.cider, facts.test_digest, scores, problem, degenerate)
-
-
-def _facts(params: Params, tables: Tables) -> DataFacts:
-    return DataFacts(
-        name=params.data.source,
-        digest=tables_digest(tables),
-        test_digest=tables_digest(tables.split("test")),
-        counts=tables.images["split"].value_counts().to_dict(),
-        licence=tables.licence,
-    )
+        for file, text in snapshot().items():
+            run.log_text(text, file, origin_folder(name, version))
+    problem = reload_problem(f"models:/{name}/{version}", clips, captioner.caption(clips))
+    return Candidate(variant, version, run_id, decoding.cider, tags["test_data"], scores, problem, degenerate)

@@ -1,102 +1,66 @@
 """The model card: what a version is, how good, on which data, trained how. Shown in the registry."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from components.data.tables import Tables
 from components.evaluation.results import Metrics, systems, written
 
-
-@dataclass(frozen=True)
-class Sample:
-    """A test picture's caption beside one that a person (or the grammar) gave it."""
-
-    image_id: str
-    caption: str
-    reference: str
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the card says of the data.
-
-    `digest` and `test_digest` are those of `provenance.tables_digest`; `counts` are pictures by split;
-    `licence` is '' where nobody gave one.
-    """
-
-    name: str
-    digest: str
-    test_digest: str
-    counts: Mapping[str, int]
-    licence: str
+if TYPE_CHECKING:
+    from components.training.decoding import Trial
 
 
 def model_card(
-    variant: str,
+    tags: Mapping[str, str],
     *,
-    name: str,
-    params: Mapping[str, object],
+    params: Mapping[str, Any],
     metrics: Metrics,
-    validation: Mapping[str, float],
-    decoding: Mapping[str, float],
-    data: DataFacts,
-    samples: Sequence[Sample],
-    commit: str = "",
+    decoding: "Trial",
+    tables: Tables,
+    samples: Sequence[tuple[str, str, str]],
 ) -> str:
     """Markdown.
 
     Args:
+        tags: of the version: variant, data, test_data, git_commit.
+        params: all of params.yaml as plain values.
         metrics: the content of the evaluation's metrics.json.
-        validation: scores by which checkpoint and champion were chosen, such as {"CIDEr": 1.2}.
-        decoding: keyword arguments of `generate` that were chosen, too; the model uses them by itself.
-        samples: a few, picked before looking.
-        commit: of the code.
+        decoding: what was chosen on validation, as the checkpoint was; the model decodes so by itself.
+        tables: the whole data set.
+        samples: image_id, caption and a reference of a few test pictures, picked before looking.
     """
-    chosen = ", ".join(f"{key} {value:.3f}" for key, value in validation.items())
     failed = [f"**{metrics['degenerate']}** Not to be used."] if "degenerate" in metrics else []
-    written = ", ".join(f"{key} {value:g}" for key, value in decoding.items())
+    decoded = ", ".join(f"{key} {value:g}" for key, value in decoding.setting.items())
+    counts = ", ".join(f"{n:,} {split}" for split, n in tables.images["split"].value_counts().items())
+    yaml_ = yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100)
     return "\n\n".join(
         [
-            f"# {name}: {variant}",
+            f"# {params['register']['name']}: {tags['variant']}",
             *failed,
             "A frozen CLIP vision tower and a frozen GPT-2, joined by a learned bridge. Captions pictures.",
-            f"## Test scores\n{_table(variant, metrics)}\n\n95 % bootstrap intervals over the test pictures. "
-            f"Chosen on validation: {chosen}; captions are decoded with {written}.",
-            f"## Samples\n{_samples(samples)}",
-            f"## Data\n{_data(data)}",
+            f"## Test scores\n{_table(metrics)}\n\n95 % bootstrap intervals over the test pictures. "
+            f"Chosen on validation: CIDEr {decoding.cider:.3f}; captions are decoded with {decoded}.",
+            f"## Samples\n{_rows(('picture', 'caption', 'reference'), *samples)}",
+            f"## Data\n{params['data']['source']} (`{tags['data']}`): pictures: {counts}. "
+            f"Test split: `{tags['test_data']}`.",
+            f"Licence of the data: {tables.licence or 'none was given'}",
             "## Limits\nIt describes what its training data shows, in their words. On other pictures it "
             "still answers, and is then wrong without saying so. Not for decisions about people.",
-            f"## Training\nCode: commit {commit or '(none)'}. Parameters:\n\n```yaml\n{_yaml(params)}```",
+            f"## Training\nCode: commit {tags['git_commit'] or '(none)'}. Parameters:\n\n```yaml\n{yaml_}```",
         ]
     )
 
 
-def _table(variant: str, metrics: Metrics) -> str:
+def _table(metrics: Metrics) -> str:
     """Systems down, metrics across without those of parts (entirely_right_counts)."""
-    rows = systems({variant: metrics})
-    columns = list(rows[0].scores)
-    columns = [name for name in columns if name.rpartition("_")[0] not in columns]
-    lines = [f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
-    for row in rows:
-        cells = [written(column, row.scores.get(column)) for column in columns]
-        lines.append(f"| {row.name if row.baseline else '**this model**'} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows = systems({"**this model**": metrics})
+    columns = [name for name in rows[0].scores if name.rpartition("_")[0] not in rows[0].scores]
+    cells = [[written(column, row.scores.get(column)) for column in columns] for row in rows]
+    return _rows(("", *columns), *([row.name, *said] for row, said in zip(rows, cells, strict=True)))
 
 
-def _samples(samples: Sequence[Sample]) -> str:
-    lines = ["| picture | caption | reference |", "| --- | --- | --- |"]
-    lines += [f"| {sample.image_id} | {sample.caption} | {sample.reference} |" for sample in samples]
-    return "\n".join(lines)
-
-
-def _data(data: DataFacts) -> str:
-    counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
-    return (
-        f"{data.name} (`{data.digest}`): pictures: {counts}. Test split: `{data.test_digest}`.\n\n"
-        f"Licence of the data: {data.licence or 'none was given'}"
-    )
-
-
-def _yaml(params: Mapping[str, object]) -> str:
-    return yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100)
+def _rows(heading: Sequence[str], *rows: Sequence[str]) -> str:
+    lines = [" | ".join(cells) for cells in (heading, ["---"] * len(heading), *rows)]
+    return "\n".join(f"| {line} |" for line in lines)

@@ -6,6 +6,7 @@ pointed at `components.registry.serving`, which takes base64 images and returns 
 `mlflow.models.Model.log` calls a flavor: something with a `save_model`.
 """
 
+import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -22,26 +23,19 @@ MODULES = ("components.model", "components.registry.serving")
 """What goes along with all that it imports, so that no checkout is needed to load the model."""
 
 NEEDED = ("cloudpickle", "mlflow", "numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
-
-
-def requirements() -> list[str]:
-    """The few packages that the model needs, with the versions at hand (a build's local part, +cpu, left
-    out).
-    """
-    return [f"{name}=={version(name).partition('+')[0]}" for name in NEEDED]
+"""The few packages that the model needs."""
 
 
 def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example: str, card: str) -> None:
-    """Write the model folder `path`.
-
-    Args:
-        captioner: in eval mode, on the CPU, with its processor.
-        example: a picture as base64 or a data URL, kept as the input example of the service.
-        card: Markdown, kept as model_card.md.
+    """Write the model folder `path`: `captioner`, in eval mode, on the CPU, with its processor; `example`, a
+    picture as a data URL, as the input example of the service; `card` as model_card.md.
     """
     import mlflow.pytorch
+    from mlflow.utils.logging_utils import suppress_logs
 
-    with tempfile.TemporaryDirectory() as folder:
+    # MLflow warns that pickles run code: the price of a model that comes back with its methods.
+    silence = suppress_logs("mlflow.pytorch", re.compile("Pickle"))
+    with silence, tempfile.TemporaryDirectory() as folder:
         for name, file in code_of(MODULES, harmless=()).items():
             Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, Path(folder, name))
@@ -53,7 +47,8 @@ def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example
             serialization_format="pickle",
             signature=_signature(),
             input_example=[example],
-            pip_requirements=requirements(),
+            # the versions at hand; a build's local part, +cpu, left out
+            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDED],
         )
     mlflow_model.flavors["python_function"]["loader_module"] = "components.registry.serving"
     Path(path, "model_card.md").write_text(card, encoding="utf-8")
@@ -68,16 +63,9 @@ def _signature() -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
-    parameters = [
-        ParamSpec("num_beams", DataType.integer, None),
-        ParamSpec("length_penalty", DataType.double, None),
-        ParamSpec("no_repeat_ngram_size", DataType.integer, None),
-        ParamSpec("max_new_tokens", DataType.integer, None),
-    ]
-    return ModelSignature(
-        inputs=Schema(
-            [ColSpec(AnyType())]  # strings; but MLflow would turn null into "None" before we see it
-        ),
-        outputs=Schema([ColSpec(DataType.string)]),
-        params=ParamSchema(parameters),
-    )
+    integers = ("num_beams", "no_repeat_ngram_size", "max_new_tokens")
+    parameters = [ParamSpec(name, DataType.integer, None) for name in integers]
+    parameters.append(ParamSpec("length_penalty", DataType.double, None))
+    image = ColSpec(AnyType())  # a string; but MLflow would turn null into "None" before we see it
+    caption = ColSpec(DataType.string)
+    return ModelSignature(Schema([image]), Schema([caption]), ParamSchema(parameters))

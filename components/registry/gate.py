@@ -2,9 +2,8 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,10 +44,6 @@ class Candidate:
     problem: str | None
     degenerate: str | None = None
 
-    def cider(self, system: str = "model") -> "pd.Series":
-        """CIDEr by image_id."""
-        return rows_of(self.scores, system)["CIDEr"]
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -75,50 +70,60 @@ def promote(candidates: Sequence[Candidate], name: str = MODEL) -> list[Decision
         champion = version_at(store, CHAMPION, name)
         sound = [candidate for candidate in candidates if not candidate.degenerate]
         ranked = sorted(sound, key=lambda candidate: -candidate.val_cider)
-        decisions = _decide(ranked, champion, store) if ranked else []
-        decisions += [Decision(c, None, _why_never(c)) for c in candidates if c.degenerate]
+        decisions = list(_decide(ranked, champion, store)) if ranked else []
+        decisions += [
+            Decision(failed, None, " ".join(filter(None, (failed.degenerate, failed.problem))))
+            for failed in candidates
+            if failed.degenerate
+        ]
         for decision in decisions:
             _write(store, decision, name)
     return decisions
 
 
-def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store) -> list[Decision]:
+def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store: Store) -> Iterator[Decision]:
     """The best is champion, or challenger where it does not pass the gate; if it does, the next one is."""
     best, *others = ranked
-    failed = _gate(best, champion, store)
-    aliases = [CHALLENGER if failed else CHAMPION, None if failed else CHALLENGER]
-    reasons = [failed or _why_champion(best, champion), *(_why_not(other, best) for other in others)]
-    return [Decision(*row) for row in zip_longest(ranked, aliases[: len(ranked)], reasons)]
+    passed, why = _gate(best, champion, store)
+    yield Decision(best, CHAMPION if passed else CHALLENGER, why)
+    for rank, other in enumerate(others):
+        below = f"below the {best.val_cider:.3f} of {best.variant}"
+        alias = CHALLENGER if passed and rank == 0 else None
+        yield Decision(other, alias, f"validation CIDEr {other.val_cider:.3f}, {below}")
 
 
-def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> str | None:
-    """Why `best` must not be champion; None if it may."""
+def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tuple[bool, str]:
+    """May `best` be champion, and why?"""
     if best.problem:
-        return best.problem
-    blind = _compare(best.cider(), best.cider("blind"))
+        return False, best.problem
+    blind = _compare(best.scores, best.scores, "blind")
     if blind.low <= 0:
-        return "it does not beat the blind baseline: CIDEr {} ({})".format(*blind.text())
-    if champion is None or str(champion.version) == best.version:
-        return None
+        return False, "it does not beat the blind baseline: CIDEr {} ({})".format(*blind.text())
+    good = f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions"
+    if champion is None:
+        return True, f"{good}; there was none before"
+    if str(champion.version) == best.version:
+        return True, f"{good}; as before"
     tested = champion.tags.get("test_data")
     if tested != best.test_digest:
-        return (
+        return False, (
             f"the champion, version {champion.version}, was tested on other data ({tested}, here "
             f"{best.test_digest}), so they cannot be compared. To begin anew with it, delete the alias "
             f"{CHAMPION} (in the UI or by MlflowClient().delete_registered_model_alias) and register again"
         )
     held = scores_of_run(champion.run_id, store)
     if held is None:
-        return f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
-    difference = _compare(best.cider(), rows_of(held)["CIDEr"])
+        return False, f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
+    difference = _compare(best.scores, held)
     if difference.high < 0:
         found = "CIDEr {} ({})".format(*difference.text())
-        return f"it is worse than the champion, version {champion.version}: {found}"
-    return None
+        return False, f"it is worse than the champion, version {champion.version}: {found}"
+    return True, f"{good}; not worse than version {champion.version}, the champion so far"
 
 
-def _compare(a: "pd.Series", b: "pd.Series") -> Difference:
-    """Paired by image."""
+def _compare(ours: "pd.DataFrame", theirs: "pd.DataFrame", system: str = "model") -> Difference:
+    """CIDEr of our model and of their `system`, paired by image."""
+    a, b = rows_of(ours)["CIDEr"], rows_of(theirs, system)["CIDEr"]
     return paired_bootstrap(a.to_numpy(), b.reindex(a.index).to_numpy())
 
 
@@ -128,24 +133,6 @@ def scores_of_run(run_id: str, store: Store) -> "pd.DataFrame | None":
 
     content = read_artifact(store, run_id, SCORES)
     return None if content is None else pd.read_parquet(io.BytesIO(content))
-
-
-def _why_champion(best: Candidate, champion: "ModelVersion | None") -> str:
-    against = "there was none before"
-    if champion is not None:
-        same = str(champion.version) == best.version
-        against = "as before" if same else f"not worse than version {champion.version}, the champion so far"
-    return (
-        f"best validation CIDEr ({best.val_cider:.3f}), beats blind, reloads to the same captions; {against}"
-    )
-
-
-def _why_never(failed: Candidate) -> str:
-    return " ".join(filter(None, (failed.degenerate, failed.problem)))
-
-
-def _why_not(other: Candidate, best: Candidate) -> str:
-    return f"validation CIDEr {other.val_cider:.3f}, below the {best.val_cider:.3f} of {best.variant}"
 
 
 def _write(store: Store, decision: Decision, name: str) -> None:

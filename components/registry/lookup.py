@@ -14,14 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-COMPARISONS = "comparisons"
-"""Folder among a run's artifacts: one JSON file for each run that it was compared with."""
-LOCAL_UI = "http://127.0.0.1:5000"
-"""Where a bare `mlflow ui` listens."""
+LOCAL_UI = "http://127.0.0.1:5000"  # where a bare `mlflow ui` listens
 
 
 @dataclass(frozen=True)
-class TestedRun:
+class EvaluatedRun:
     """A run with its test scores.
 
     Attributes:
@@ -29,15 +26,13 @@ class TestedRun:
         scores: the evaluate stage's per-image table.
     """
 
-    __test__ = False  # pytest: not a test, although it is called so
-
     run_id: str
     name: str
     test_digest: str
     scores: "pd.DataFrame"
 
 
-def tested_run(text: str) -> TestedRun:
+def tested_run(text: str) -> EvaluatedRun:
     """The run that `text` names: models:/NAME/VERSION, models:/NAME@ALIAS, a run id, a run name, or a variant
     (then its newest run).
 
@@ -52,7 +47,7 @@ def tested_run(text: str) -> TestedRun:
         scores = scores_of_run(run.info.run_id, store) if digests else None
     if scores is None:
         raise UserError(f"The run '{text}' ({run.info.run_id}) has no {SCORES}. Evaluate it: dvc repro")
-    return TestedRun(run.info.run_id, run.info.run_name, digests[-1], scores)
+    return EvaluatedRun(run.info.run_id, run.info.run_name, digests[-1], scores)
 
 
 def find_run(text: str, store: Store) -> "Run":
@@ -85,13 +80,14 @@ def run_url(run_id: str) -> str | None:
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
-def log_comparison(run_id: str, other: TestedRun, content: dict, verdict: str) -> None:
-    """Leave a comparison with the run: the numbers as an artifact, the verdict as a tag.
+def log_comparison(run_id: str, other: EvaluatedRun, content: dict, verdict: str) -> None:
+    """Leave a comparison with the run: the numbers as an artifact, a file for each run that it was compared
+    with, the verdict as a tag.
 
     Raises:
         UserError: the store cannot be reached.
     """
     with friendly("Logging the comparison"):
         client = connect().client
-        client.log_text(run_id, json.dumps(content, indent=2), f"{COMPARISONS}/{other.run_id}.json")
+        client.log_text(run_id, json.dumps(content, indent=2), f"comparisons/{other.run_id}.json")
         client.set_tag(run_id, f"compared.{other.run_id[:8]}", f"with {other.name}: {verdict}")

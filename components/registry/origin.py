@@ -23,7 +23,6 @@ class Origin:
     """Code, data and parameters of a version, and the test metrics that came of them.
 
     Attributes:
-        commit: of the code.
         dirty: the code had been changed since.
         changes: those changes, as `git apply` takes them; '' if there were none or they were not kept.
         params: the text of params.yaml.
@@ -45,14 +44,11 @@ class Origin:
 
 def environment() -> dict[str, str]:
     """What decides the last digits besides code, data and parameters."""
-    packages = {name: version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "machine": platform.machine(), "cpus": _cpus()} | packages
-
-
-def _cpus() -> str:
     import torch
 
-    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    cpus = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": cpus}
+    return machine | {name: version(name) for name in PACKAGES}
 
 
 def origin_folder(name: str, number: str) -> str:
@@ -62,12 +58,9 @@ def origin_folder(name: str, number: str) -> str:
 
 def snapshot() -> dict[str, str]:
     """The texts, by name, that besides the commit are needed to make again what this project has made."""
-    files = {
-        **{name: Path(name).read_text(encoding="utf-8") for name in (LOCK, PARAMS) if Path(name).exists()},
-        CHANGES: code_changes(),
-        ENVIRONMENT: json.dumps(environment(), indent=1),
-    }
-    return {name: text for name, text in files.items() if text}
+    texts = {name: Path(name).read_text(encoding="utf-8") for name in (LOCK, PARAMS) if Path(name).exists()}
+    texts |= {CHANGES: code_changes(), ENVIRONMENT: json.dumps(environment(), indent=1)}
+    return {name: text for name, text in texts.items() if text}
 
 
 def origin_of(uri: str) -> Origin:

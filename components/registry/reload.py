@@ -47,33 +47,25 @@ def reload_problem(model: str, clips: Sequence[Sequence["Image"]], expected: Seq
         clips: the frames of each; a picture is one frame.
         expected: what the trained model's `caption` says of them, on the CPU in float32.
     """
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["MLFLOW_TRACKING_URI"] = connect().uri
     with tempfile.TemporaryDirectory(prefix="reload-") as folder:
         names = [[f"{i}-{j}.png" for j in range(len(frames))] for i, frames in enumerate(clips)]
         for name, frame in zip(chain(*names), chain(*clips), strict=True):
             frame.save(Path(folder, name))
-        asked = {"model": model, "clips": names}
-        Path(folder, "ask.json").write_text(json.dumps(asked))
+        Path(folder, "ask.json").write_text(json.dumps({"model": model, "clips": names}))
         try:
-            done = _run(folder)
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+            )
         except subprocess.TimeoutExpired:
             return f"loading {model} in a fresh process took more than {TIMEOUT} s"
         answer = Path(folder, "answer.json")
         if not answer.exists():
-            return f"{model} does not load in a fresh process: {_last_line(done.stderr)}"
+            last_line = done.stderr.strip().rpartition("\n")[2].strip()
+            return f"{model} does not load in a fresh process: {last_line or 'no message'}"
         return _difference(json.loads(answer.read_text()), expected)
-
-
-def _run(folder: str) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment["MLFLOW_TRACKING_URI"] = connect().uri
-    return subprocess.run(
-        [sys.executable, "-I", "-W", "ignore", "-c", _SCRIPT],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
 
 
 def _difference(answer: dict, expected: Sequence[str]) -> str | None:
@@ -83,11 +75,6 @@ def _difference(answer: dict, expected: Sequence[str]) -> str | None:
         return f"the fresh process took the model's code from {here}, not from the model"
     for index, (got, wanted) in enumerate(zip(answer["captions"], expected, strict=True)):
         if got != wanted:
-            told = f"image {index} of {len(expected)} '{got}', and before it was '{wanted}'"
-            return f"reloaded, it captions {told}"
+            where = f"image {index} of {len(expected)}"
+            return f"reloaded, it captions {where} '{got}', and before it was '{wanted}'"
     return None
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no message"

@@ -84,7 +84,8 @@ def decode(value: object, index: int) -> "Image.Image":
         BadInput: not a string, not base64, not an image, a damaged or enormous one.
     """
     if not isinstance(value, str):
-        raise BadInput(f"input {index}: {_kind(value)} where a base64 string was expected.")
+        kind = "null" if value is None or value != value else f"{type(value).__name__} {str(value)[:40]!r}"
+        raise BadInput(f"input {index}: {kind} where a base64 string was expected.")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         content = base64.b64decode("".join(text.split()), validate=True)
@@ -101,16 +102,12 @@ def decode(value: object, index: int) -> "Image.Image":
 def _values(model_input) -> list:
     """What MLflow made of the request -> one value an image."""
     if hasattr(model_input, "columns"):  # a data frame
-        if "image" not in model_input.columns and len(model_input.columns) != 1:
-            raise BadInput(f"columns {list(model_input.columns)}: give one, 'image'.")
-        column = "image" if "image" in model_input.columns else model_input.columns[0]
-        model_input = model_input[column]
+        columns = list(model_input.columns)
+        if "image" not in columns and len(columns) != 1:
+            raise BadInput(f"columns {columns}: give one, 'image'.")
+        model_input = model_input["image" if "image" in columns else columns[0]]
     values = model_input.tolist() if hasattr(model_input, "tolist") else model_input
     return [values] if isinstance(values, str) else list(values)
-
-
-def _kind(value: object) -> str:
-    return "null" if value is None or value != value else f"{type(value).__name__} {str(value)[:40]!r}"
 
 
 def _load_pyfunc(path: str, model_config: dict | None = None) -> CaptionService:

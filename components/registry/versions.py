@@ -3,12 +3,10 @@
 """
 
 import hashlib
-import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,24 +70,31 @@ def log_captioner(
             "The model carries no processor, so it could not caption pictures: set model.processor first."
         )
     with friendly(f"Registering {name}"):
-        store = connect()
-        digest = _digest(model)
+        import mlflow
+        from mlflow.models import Model
+
+        store, digest, description = connect(), _digest(model), shortened(card)
         texts = {key: str(value) for key, value in tags.items()} | {"digest": digest}
         for known in versions(store, name):
             if known.run_id == run_id and known.tags.get("digest") == digest:
-                _describe(store, name, str(known.version), card, texts)
+                store.client.update_model_version(name, known.version, description)
+                for key, value in texts.items():
+                    store.client.set_model_version_tag(name, known.version, key, value)
                 return str(known.version)
-        _ensure_registered(store, name)
-        model_id = _log_model(
-            store,
-            run_id,
-            str(tags.get("variant", "captioner")),
+        if not store.client.search_registered_models(f"name = '{name}'"):
+            store.client.create_registered_model(name, description=ABOUT.format(name=name))
+        mlflow.set_experiment(experiment_id=store.experiment_id)  # else it is filed under "Default"
+        model_id = Model.log(
+            None,
+            flavor,
+            name=texts.get("variant", "captioner"),
+            run_id=run_id,
             captioner=model.cpu().eval(),
             card=card,
             example=data_uri(example),
-        )
+        ).model_id
         version = store.client.create_model_version(
-            name, f"models:/{model_id}", run_id, texts, description=shortened(card), model_id=model_id
+            name, f"models:/{model_id}", run_id, texts, description=description, model_id=model_id
         )
     return str(version.version)
 
@@ -151,9 +156,14 @@ def find_version(model: str, store: Store) -> "ModelVersion":
         raise UserError(f"'{model}': write models:/NAME/VERSION or models:/NAME@ALIAS.")
     name, alias, number = address.groups()
     found = version_at(store, alias, name) if alias else _found(store.client.get_model_version, name, number)
-    if found is None:
-        raise UserError(f"{model}: {_missing(name, store)}")
-    return found
+    if found:
+        return found
+    known = versions(store, name)
+    if not known:
+        raise UserError(f"{model}: no such model is registered yet. Train and register one: dvc repro")
+    aliases = ", ".join(sorted(store.client.get_registered_model(name).aliases)) or "(none)"
+    numbers = ", ".join(str(version.version) for version in reversed(known))
+    raise UserError(f"{model}: no such version. There are {numbers}, and the aliases {aliases}.")
 
 
 def versions(store: Store, name: str = MODEL) -> "list[ModelVersion]":
@@ -195,51 +205,6 @@ def shortened(card: str) -> str:
         return card
     end = "\n\n(shortened: the whole card is model_card.md among the model's files)"
     return card[: LONGEST_CARD - len(end)].rpartition("\n")[0] + end
-
-
-def _missing(name: str, store: Store) -> str:
-    """Why an address leads nowhere, with what there is instead."""
-    found = versions(store, name)
-    if not found:
-        return "no such model is registered yet. Train and register one: dvc repro"
-    aliases = sorted(store.client.get_registered_model(name).aliases)
-    numbers = ", ".join(str(version.version) for version in reversed(found))
-    return f"no such version. There are {numbers}, and the aliases {', '.join(aliases) or '(none)'}."
-
-
-def _ensure_registered(store: Store, name: str) -> None:
-    if not store.client.search_registered_models(f"name = '{name}'"):
-        store.client.create_registered_model(name, description=ABOUT.format(name=name))
-
-
-def _describe(store: Store, name: str, version: str, card: str, tags: Mapping[str, str]) -> None:
-    """Bring the texts of an existing version up to date."""
-    store.client.update_model_version(name, version, shortened(card))
-    for key, value in tags.items():
-        store.client.set_model_version_tag(name, version, key, value)
-
-
-def _log_model(store: Store, run_id: str, model_name: str, **contents: object) -> str:
-    """Log the model to the run; return the id under which MLflow keeps it."""
-    import mlflow
-    from mlflow.models import Model
-
-    mlflow.set_experiment(experiment_id=store.experiment_id)  # else it is filed under "Default"
-    with _without_pickle_warning():
-        info = Model.log(None, flavor, name=model_name, run_id=run_id, **contents)
-    return info.model_id
-
-
-@contextmanager
-def _without_pickle_warning() -> Iterator[None]:
-    """MLflow warns that pickles run code: the price of a model that comes back with its methods."""
-    logger = logging.getLogger("mlflow.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _digest(model: "torch.nn.Module") -> str:

@@ -1,31 +1,16 @@
 """What `transformers.Trainer` reports, forwarded to the run; at each validation, a few captioned pictures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
 from components.data.display import caption_sheet
+from components.data.tables import Tables
 from components.model.generation import GREEDY
 from components.tracking.names import trainer_metrics
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from components.tracking.logger import VariantRun
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Pictures to be captioned at each validation, with what people wrote about them.
-
-    All three have one entry a picture; `clips` its frames (a picture is one frame), `references` one caption.
-    """
-
-    image_ids: Sequence[str]
-    clips: Sequence[Sequence["Image"]]
-    references: Sequence[str]
 
 
 class MlflowCallback(TrainerCallback):
@@ -37,23 +22,25 @@ class MlflowCallback(TrainerCallback):
     the first process logs.
     """
 
-    def __init__(self, run: "VariantRun", samples: Samples | None = None):
-        self.run, self.samples = run, samples
+    def __init__(self, run: "VariantRun", samples: Tables | None = None):
+        self.run, self.samples = run, []
+        if samples:
+            references = samples.references()
+            self.samples = [(id_, samples.open_frames(id_), said[0]) for id_, said in references.items()]
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
-        """Metrics by step."""
         if state.is_world_process_zero:
             self.run.log_metrics(trainer_metrics(logs or {}), step=state.global_step)
 
     def on_evaluate(self, args, state, control, model=None, **kwargs) -> None:
-        """Captions of the samples by step."""
-        if self.samples is None or not state.is_world_process_zero:
+        if not self.samples or not state.is_world_process_zero:
             return
-        shown, step = self.samples, state.global_step
-        captions = model.caption(list(shown.clips), **GREEDY)
-        self.run.log_image("val/captions", caption_sheet(shown.clips, captions, shown.references), step)
-        rows = zip(shown.image_ids, captions, shown.references, strict=True)
-        self.run.log_table(
-            "val_captions.json",
-            [{"step": step, "image_id": id_, "caption": said, "reference": true} for id_, said, true in rows],
-        )
+        step = state.global_step
+        image_ids, clips, references = zip(*self.samples, strict=True)
+        captions = model.caption(list(clips), **GREEDY)
+        self.run.log_image("val/captions", caption_sheet(clips, captions, references), step)
+        lines = zip(image_ids, captions, references, strict=True)
+        rows = [
+            {"step": step, "image_id": of, "caption": said, "reference": true} for of, said, true in lines
+        ]
+        self.run.log_table("val_captions.json", rows)

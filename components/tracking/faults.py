@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.errors import UserError
+from components.tracking.store import import_mlflow, tracking_uri
 
 # No amount of retrying helps these; anything else (a server down, a locked file) may pass.
 _PERMANENT = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
@@ -25,8 +26,6 @@ def friendly(doing: str) -> Iterator[None]:
         UserError: the store is down, locked or not ours to write; there is no such run, model, version or
         alias.
     """
-    from components.tracking.store import import_mlflow
-
     import_mlflow()
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -40,8 +39,6 @@ def friendly(doing: str) -> Iterator[None]:
 
 def explain(error: Exception) -> str:
     """One sentence or two for what MLflow raised, with what to do."""
-    from components.tracking.store import tracking_uri
-
     text = " ".join(str(getattr(error, "message", error)).split())
     uri = tracking_uri()
     if isinstance(error, OSError) and error.strerror:  # artifacts are files: a full disk, a folder not ours

@@ -42,13 +42,8 @@ def code_changes() -> str:
 def git(*arguments: str, **environment: str) -> str:
     """What git prints; '' if it fails or is not there."""
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, **environment},
-        )
+        command, variables = ["git", *arguments], os.environ | environment
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=variables)
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return ""
     return done.stdout if done.returncode == 0 else ""

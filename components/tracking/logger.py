@@ -72,12 +72,10 @@ class VariantRun:
         """Record numbers under the names of `components.tracking.names`."""
         if values:
             when = now()
-            self.record(
-                "log_batch", metrics=[[name, float(value), when, step] for name, value in values.items()]
-            )
+            rows = [[name, float(value), when, step] for name, value in values.items()]
+            self.record("log_batch", metrics=rows)
 
     def log_params(self, values: Mapping[str, object]) -> None:
-        """Record parameters."""
         self.record("log_batch", params=_strings(values))
 
     def set_tags(self, values: Mapping[str, object]) -> None:
@@ -85,7 +83,6 @@ class VariantRun:
         self.record("log_batch", tags=_strings(values))
 
     def log_text(self, text: str, name: str, folder: str = "") -> None:
-        """Record a text file."""
         self.record("log_text", text=text, artifact_file=f"{folder}/{name}".lstrip("/"))
 
     def log_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:

@@ -11,11 +11,7 @@ from numbers import Real
 OF_TRAINING = ("data/", "train/", "gate/", "val/", "system/")
 """Beginnings of what is known when a training ends."""
 
-_RENAMED = {
-    "train_loss": "train/mean_loss",
-    "train_runtime": "train/seconds",
-    "eval_runtime": "val/seconds",
-}
+_RENAMED = {"train_loss": "train/mean_loss", "train_runtime": "train/seconds", "eval_runtime": "val/seconds"}
 _DROPPED = {"total_flos", "eval_samples_per_second", "eval_steps_per_second", "num_input_tokens_seen"}
 
 

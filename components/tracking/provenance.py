@@ -24,12 +24,12 @@ def flatten(params: Mapping[str, object]) -> dict[str, str]:
 
     Values read as in YAML: true, null, [1, 2]; strings bare.
     """
-    return {".".join(path): _text(value) for path, value in leaves(_of_one_variant(params))}
-
-
-def _text(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_PARAM else f"({len(text)} characters: see params.yaml)"
+    flat = {}
+    for path, value in leaves(_of_one_variant(params)):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        long = len(text) > LONGEST_PARAM
+        flat[".".join(path)] = f"({len(text)} characters: see params.yaml)" if long else text
+    return flat
 
 
 def _of_one_variant(params: Mapping[str, object]) -> dict[str, object]:
@@ -92,9 +92,8 @@ def _file_digest(path: Path, stage: str) -> str:
 def dataset_entry(tables: "Tables", split: str) -> dict[str, str]:
     """A split as MLflow's dataset input: name, digest, source, columns, number of images and captions."""
     part = tables.split(split)
-    columns = [
-        {"type": str(dtype), "name": name, "required": True} for name, dtype in part.images.dtypes.items()
-    ]
+    dtypes = part.images.dtypes.items()
+    columns = [{"type": str(dtype), "name": name, "required": True} for name, dtype in dtypes]
     profile = {"num_images": len(part.images), "num_captions": len(part.captions)}
     return {
         "name": f"{tables.folder.name}-{split}",

@@ -1,8 +1,11 @@
 """Open the MLflow run of one variant, in any stage: train creates it, evaluate and register add to it."""
 
+import os
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
 
 import yaml
@@ -10,13 +13,14 @@ from filelock import Timeout
 
 from components.errors import UserError
 from components.files import atomic_path
-from components.tracking import provenance
 from components.tracking.git import git_tags
 from components.tracking.journal import exclusive_journal
 from components.tracking.logger import VariantRun, now
+from components.tracking.provenance import dvc_tags, flatten, pipeline_key, source_tags
 from components.tracking.store import runs_folder
-from components.tracking.system import system_metrics
 from components.variants import VARIANTS
+
+SECONDS = 10.0  # between system metrics, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL is set
 
 
 @contextmanager
@@ -42,14 +46,31 @@ def open_variant_run(
             if other parameters, on which no score depends, have changed since.
         datasets: what the stage reads, see `provenance.dataset_entry`.
     """
-    pipeline = provenance.pipeline_key(params, data)
+    pipeline = pipeline_key(params, data)
     unfinished = runs_folder() / "unfinished" / f"{pipeline}-{variant}"
     training = stage == "train"
-    mark = {"run_key": _run_key(unfinished) if training else None, "weights": weights, "scores": scores}
+    run_key = _run_key(unfinished) if training else None
+    mapper, resampler = VARIANTS.get(variant, (variant, None))
+    seed = params.get("seed", 0)
     try:
-        with exclusive_journal(f"{pipeline}-{mark['run_key'] or weights}") as journal:
+        with exclusive_journal(f"{pipeline}-{run_key or weights}") as journal:
             run = VariantRun(variant, journal)
-            run.record("open_child", **mark, **_opening(variant, pipeline, stage, params, data))
+            run.record(
+                "open_child",
+                stage=stage,
+                variant=variant,
+                pipeline=pipeline,
+                run_key=run_key,
+                weights=weights,
+                scores=scores,
+                run_name=f"{variant} (seed {seed})",
+                parent_name=f"seed {seed} ({pipeline[:6]})",
+                params=flatten(params),
+                variant_params=flatten({"variant": variant, "mapper": mapper, "resampler": resampler}),
+                tags=dvc_tags(variant) | {"data": data},
+                origin=git_tags() | source_tags(stage),
+                time=now(),
+            )
             if datasets:
                 run.record("log_inputs", datasets=datasets)
             run.log_text(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True), "params.yaml")
@@ -65,12 +86,10 @@ def open_variant_run(
 
 def _run_key(unfinished: Path) -> str:
     """That of the training of this configuration that was interrupted, or a new one."""
-    if unfinished.exists():
-        return unfinished.read_text(encoding="utf-8")
-    key = uuid.uuid4().hex
-    with atomic_path(unfinished) as path:
-        path.write_text(key, encoding="utf-8")
-    return key
+    if not unfinished.exists():
+        with atomic_path(unfinished) as path:
+            path.write_text(uuid.uuid4().hex, encoding="utf-8")
+    return unfinished.read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -79,7 +98,7 @@ def _running(run: VariantRun, training: bool) -> Iterator[None]:
     run.start()
     status = "KILLED"  # by Ctrl-C or a signal, which raise no Exception
     try:
-        with system_metrics(run) if training else nullcontext():
+        with _system_metrics(run) if training else nullcontext():
             yield
         status = "FINISHED"
     except Exception:
@@ -91,22 +110,37 @@ def _running(run: VariantRun, training: bool) -> Iterator[None]:
         run.finish()
 
 
-def _opening(
-    variant: str, pipeline: str, stage: str, params: Mapping[str, object], data: str
-) -> dict[str, object]:
-    """What `tree.open_child` makes parent and child of, but for what tells the child from others."""
-    seed = params.get("seed", 0)
-    mapper, resampler = VARIANTS.get(variant, (variant, None))
-    own = {"variant": variant, "mapper": mapper, "resampler": resampler}
-    return {
-        "stage": stage,
-        "variant": variant,
-        "pipeline": pipeline,
-        "run_name": f"{variant} (seed {seed})",
-        "parent_name": f"seed {seed} ({pipeline[:6]})",
-        "params": provenance.flatten(params),
-        "variant_params": provenance.flatten(own),
-        "tags": provenance.dvc_tags(variant) | {"data": data},
-        "origin": git_tags() | provenance.source_tags(stage),
-        "time": now(),
-    }
+@contextmanager
+def _system_metrics(run: VariantRun) -> Iterator[None]:
+    """Sample processor, memory, disk, network and GPU, named as MLflow's UI draws them; once more at the end.
+
+    MLflow's own monitor asks the store before each sample and gives up for good when it does not answer; here
+    its probes are logged through the journal like everything else.
+    """
+    from mlflow.system_metrics.metrics import cpu_monitor, disk_monitor, gpu_monitor, network_monitor
+
+    seconds = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or SECONDS)
+    probes = [cpu_monitor.CPUMonitor(), disk_monitor.DiskMonitor(), network_monitor.NetworkMonitor()]
+    with suppress(Exception):  # no NVIDIA driver or not its Python package: RuntimeError, NVMLError, ...
+        probes.append(gpu_monitor.GPUMonitor())
+    stop = threading.Event()
+
+    def sample() -> None:
+        for step in count():
+            last = stop.wait(seconds)
+            values = {}
+            for probe in probes:
+                probe.collect_metrics()
+                values |= {f"system/{name}": value for name, value in probe.aggregate_metrics().items()}
+                probe.clear_metrics()
+            run.log_metrics(values, step)
+            if last:
+                return
+
+    thread = threading.Thread(target=sample, name="system-metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

@@ -95,13 +95,10 @@ def _argument(name: str, value: Any, files: "Path") -> Any:
     from mlflow.entities import Metric, Param, RunTag
     from PIL import Image
 
+    rows = {"metrics": Metric, "params": Param, "tags": RunTag}
+    if name in rows:
+        return [rows[name](*row) for row in value]
     match name:
-        case "metrics":
-            return [Metric(*row) for row in value]
-        case "params":
-            return [Param(*row) for row in value]
-        case "tags":
-            return [RunTag(*row) for row in value]
         case "datasets":
             return [_dataset(**entry) for entry in value]
         case "local_path":

@@ -24,8 +24,7 @@ def open_child(store: Store, event: Mapping) -> str:
         if child is None and event.get("scores"):  # found under other parameters, on which they do not depend
             child = _find(store, weights=event["weights"], scores=event["scores"])
         if child is None:
-            parent = _find(store, pipeline=event["pipeline"], role="pipeline") or _create_parent(store, event)
-            child = _create_child(store, parent, event)
+            child = _create_child(store, event)
     run_id, parent_id = child.info.run_id, child.data.tags["mlflow.parentRunId"]
     _describe(client, parent_id, event["params"], {})
     origin = event["origin"] if training else {}
@@ -44,9 +43,7 @@ def close_child(store: Store, run_id: str, status: str, time: int) -> None:
         store.client.set_terminated(id_, status, time)
 
 
-def _describe(
-    client: "MlflowClient", run_id: str, params: Mapping[str, str], tags: Mapping[str, str]
-) -> None:
+def _describe(client: "MlflowClient", run_id: str, params: dict[str, str], tags: dict[str, str]) -> None:
     """Log tags, and the parameters that the run does not have yet: in MLflow a parameter cannot change, and
     what a run was made with is what counts.
     """
@@ -64,22 +61,21 @@ def _find(store: Store, **tags: str) -> "Run | None":
     return found[0] if found else None
 
 
-def _create_parent(store: Store, event: Mapping) -> "Run":
-    tags = event["origin"] | {"pipeline": event["pipeline"], "role": "pipeline"}
-    parent = store.client.create_run(store.experiment_id, event["time"], tags, event["parent_name"])
-    store.client.set_terminated(parent.info.run_id, "FINISHED", event["time"])
-    return parent
-
-
-def _create_child(store: Store, parent: "Run", event: Mapping) -> "Run":
-    """A new child; one whose training stands under another parent gets a copy of the training's curves.
+def _create_child(store: Store, event: Mapping) -> "Run":
+    """A new child, of a new parent if there is none; one whose training stands under another parent gets a
+    copy of the training's curves.
 
     So after a change of decoding parameters alone, where nothing is trained again, the new configuration
     still has whole runs of its own, and those of the old one keep their scores.
     """
-    origin = _find(store, **_mark(event))
+    client, pipeline, origin = store.client, event["pipeline"], _find(store, **_mark(event))
+    parent = _find(store, pipeline=pipeline, role="pipeline")
+    if parent is None:
+        tags = event["origin"] | {"pipeline": pipeline, "role": "pipeline"}
+        parent = client.create_run(store.experiment_id, event["time"], tags, event["parent_name"])
+        client.set_terminated(parent.info.run_id, "FINISHED", event["time"])
     tags = event["origin"] | {
-        "pipeline": event["pipeline"],
+        "pipeline": pipeline,
         **_mark(event),
         "variant": event["variant"],
         "mlflow.parentRunId": parent.info.run_id,
@@ -87,25 +83,21 @@ def _create_child(store: Store, parent: "Run", event: Mapping) -> "Run":
     if origin:
         tags["trained_in_run"] = origin.info.run_id
     start = origin.info.start_time if origin else event["time"]
-    child = store.client.create_run(store.experiment_id, start, tags, event["run_name"])
+    child = client.create_run(store.experiment_id, start, tags, event["run_name"])
     if origin:
-        _copy_training(store.client, origin, child.info.run_id)
-        store.client.set_terminated(child.info.run_id, "FINISHED", origin.info.end_time)
+        for name in origin.data.metrics:
+            if name.startswith(OF_TRAINING):
+                curve = client.get_metric_history(origin.info.run_id, name)
+                client.log_batch(child.info.run_id, metrics=curve)
+        if datasets := client.get_run(origin.info.run_id).inputs.dataset_inputs:
+            client.log_inputs(child.info.run_id, datasets=datasets)
+        client.set_terminated(child.info.run_id, "FINISHED", origin.info.end_time)
     return child
 
 
 def _mark(event: Mapping) -> dict[str, str]:
     """What tells the run from others of its variant."""
     return {name: event[name] for name in ("run_key", "weights") if event.get(name)}
-
-
-def _copy_training(client: "MlflowClient", origin: "Run", run_id: str) -> None:
-    for name in origin.data.metrics:
-        if name.startswith(OF_TRAINING):
-            client.log_batch(run_id, metrics=client.get_metric_history(origin.info.run_id, name))
-    inputs = client.get_run(origin.info.run_id).inputs.dataset_inputs
-    if inputs:
-        client.log_inputs(run_id, datasets=inputs)
 
 
 def _end_abandoned(store: Store, event: Mapping) -> None:

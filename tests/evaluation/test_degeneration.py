@@ -90,7 +90,7 @@ def test_nobody_can_miss_it_in_the_terminal(capsys):
 
 def test_the_verdict_stands_in_the_metrics_and_disturbs_no_number():
     from components.evaluation.evaluate import Evaluation
-    from components.tracking import evaluation_metrics
+    from components.tracking.names import evaluation_metrics
 
     sound = Evaluation([], {}, {}, {}, {"empty": 0.5})
     failed = Evaluation([], {}, {}, {}, {"empty": 0.5}, degenerate="All empty.")

@@ -27,7 +27,7 @@ from components.evaluation.table import results_table
 from components.evaluation.truth import Truth
 from components.report.content import load_variant
 from components.report.render import _said
-from components.tracking import evaluation_metrics
+from components.tracking.names import evaluation_metrics
 
 NAMED = {drawing.name: drawing for drawing in drawings()}
 FOX_ABOVE_CAR = Pair(NAMED["fox"], NAMED["car"], 1, 1, horizontal=False, ground=GROUNDS[0])

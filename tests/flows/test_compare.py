@@ -9,7 +9,7 @@ from components.errors import UserError
 from components.evaluation.evaluate import Evaluation, evaluate
 from components.evaluation.scoring.scorers import References
 from components.registry.lookup import find_run
-from components.tracking import open_variant_run
+from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from flows.compare import compare_runs
 from tests.evaluation_fixtures import corpus

@@ -14,8 +14,9 @@ import yaml
 
 from components.errors import UserError
 from components.registry.origin import origin_folder, snapshot
-from components.tracking import evaluation_metrics, open_variant_run
 from components.tracking.git import code_changes, git_tags
+from components.tracking.names import evaluation_metrics
+from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from flows.reproduce import reproduce
 from tests.tracking_fixtures import PARAMS, enter_project

@@ -9,7 +9,8 @@ from transformers.utils import logging
 from components.model import CaptionModel, CaptionProcessor
 from components.model.configuration import bridge_fields
 from components.registry.candidate import register_variant
-from components.tracking import open_variant_run, scores_digest, tables_digest, weights_digest
+from components.tracking.provenance import scores_digest, tables_digest, weights_digest
+from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from components.training.decoding import Choice, Trial, write_choice
 from tests.tracking_fixtures import enter_project

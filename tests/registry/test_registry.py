@@ -10,19 +10,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from components.code import code_of
+from components.data.tables import Tables
 from components.errors import UserError
 from components.registry import flavor
 from components.registry import reload as verify
-from components.registry.card import DataFacts, Sample, model_card
+from components.registry.card import model_card
 from components.registry.gate import Candidate, promote
 from components.registry.reload import _difference, reload_problem
 from components.registry.serving import decode
@@ -34,8 +35,9 @@ from components.registry.versions import (
     shortened,
     version_at,
 )
-from components.tracking import open_variant_run
+from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
+from components.training.decoding import Trial
 from tests.tracking_fixtures import PARAMS, enter_project, per_image, pictures, tiny_captioner
 
 NAME = "clip-gpt2-captioner"
@@ -240,21 +242,20 @@ def test_another_decoding_is_another_version(champion, captioner):
     assert again != champion.version
 
 
-def test_the_card_has_scores_samples_data_and_fits_the_registry():
+def test_the_card_has_scores_samples_data_and_fits_the_registry(tmp_path):
     cider, low = {"mean": 1.0, "low": 0.9, "high": 1.1}, {"mean": 0.1, "low": 0.0, "high": 0.2}
     systems = {"model": {"CIDEr": cider}, "blind": {"CIDEr": low}}
-    data = DataFacts("scenes", "d1", "t1", {"train": 7000, "test": 500}, "CC BY-SA 4.0")
+    images = pd.DataFrame({"split": ["train"] * 7000 + ["test"] * 500})
     about = dict(
-        variant="mlp",
-        name=NAME,
-        params=PARAMS,
+        tags={"variant": "mlp", "data": "d1", "test_data": "t1", "git_commit": "abc"},
+        params=PARAMS | {"data": {"source": "scenes"}, "register": {"name": NAME}},
         metrics={"systems": systems, "monitors": {"unique": 0.9}},
-        validation={"CIDEr": 1.05},
-        decoding={"num_beams": 3, "length_penalty": 0.0},
-        data=data,
-        samples=[Sample("image-1", "two dogs", "two brown dogs")],
-        commit="abc",
+        decoding=Trial({"num_beams": 3, "length_penalty": 0.0}, 1.05, None),
+        tables=Tables(images, pd.DataFrame(), tmp_path),
+        samples=[("image-1", "two dogs", "two brown dogs")],
     )
+    assert "Licence of the data: none was given" in model_card(**about)
+    (tmp_path / "LICENCE").write_text("CC BY-SA 4.0")
     card = model_card(**about)
     assert "| **this model** | 1.000 (0.900–1.100) |" in card
     assert "| blind | 0.100 (0.000–0.200) |" in card
@@ -264,9 +265,6 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry():
     assert "CC BY-SA 4.0" in card
     assert "learning_rate: 0.003" in card
     assert "unique" not in card
-    assert "Licence of the data: none was given" in model_card(
-        **(about | {"data": replace(data, licence="")})
-    )
     long = shortened(card + "\nx" * 5000)
     assert len(long) <= LONGEST_CARD
     assert long.endswith("(shortened: the whole card is model_card.md among the model's files)")

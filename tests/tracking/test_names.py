@@ -5,8 +5,15 @@ import os
 import pandas as pd
 
 from components.data.tables import Tables
-from components.tracking import evaluation_metrics, pipeline_key, tables_digest, trainer_metrics
-from components.tracking.provenance import dataset_entry, dvc_tags, flatten, source_tags
+from components.tracking.names import evaluation_metrics, trainer_metrics
+from components.tracking.provenance import (
+    dataset_entry,
+    dvc_tags,
+    flatten,
+    pipeline_key,
+    source_tags,
+    tables_digest,
+)
 from tests.tracking_fixtures import PARAMS
 
 

@@ -15,8 +15,10 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from components.errors import UserError
-from components.tracking import open_variant_run, send_later, weights_digest
+from components.tracking import send_later
 from components.tracking.faults import friendly
+from components.tracking.provenance import weights_digest
+from components.tracking.runs import open_variant_run
 from components.tracking.store import EXPERIMENT, connect, project_root
 from tests.tracking_fixtures import PARAMS, enter_project
 

@@ -6,11 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
-from components.tracking import open_variant_run, pipeline_key, weights_digest
-from components.tracking.callback import MlflowCallback, Samples
+from components.data.tables import Tables
+from components.tracking.callback import MlflowCallback
+from components.tracking.provenance import pipeline_key, weights_digest
+from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from tests.tracking_fixtures import PARAMS, enter_project
 
@@ -39,7 +42,7 @@ def trained(tmp_path_factory, patch):
     with open_variant_run("mlp", stage="train", params=PARAMS, data="d1", datasets=[DATASET]) as run:
         for step in range(50):
             run.log_metrics({"train/loss": 1 / (step + 1), "gate/attention.0": step / 100}, step)
-        _validate(MlflowCallback(run, _samples()), step=50)
+        _validate(MlflowCallback(run, _samples(tmp_path_factory.mktemp("data"))), step=50)
         Path("model.safetensors").write_bytes(b"weights")
         run.made(model=".")
     return run
@@ -50,9 +53,13 @@ def store(trained):
     return connect()
 
 
-def _samples() -> Samples:
-    pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
-    return Samples(["a", "b"], [[picture] for picture in pictures], ["a red square", "a blue square"])
+def _samples(folder: Path) -> Tables:
+    (folder / "images").mkdir()
+    for colour in ("red", "blue"):
+        Image.new("RGB", (16, 16), colour).save(folder / "images" / f"{colour}.png")
+    images = pd.DataFrame({"image_id": ["a", "b"], "file_name": ["red.png", "blue.png"]})
+    captions = pd.DataFrame({"image_id": ["a", "b"], "caption": ["a red square", "a blue square"]})
+    return Tables(images, captions, folder)
 
 
 def _validate(callback: MlflowCallback, step: int) -> None:
@@ -104,7 +111,8 @@ def test_nothing_waits_when_the_store_answered(trained):
 def test_another_process_adds_to_the_same_run(trained, store):
     before = store.client.get_run(trained.run_id).info
     program = (
-        "from components.tracking import *\n"
+        "from components.tracking.runs import open_variant_run\n"
+        "from components.tracking.provenance import weights_digest\n"
         "from tests.tracking_fixtures import PARAMS\n"
         "made = weights_digest('.')\n"
         "with open_variant_run('mlp', stage='evaluate', params=PARAMS, data='d1', weights=made) as run:\n"
@@ -171,7 +179,7 @@ def test_an_interrupted_training_goes_on_in_its_run(trained, store):
 def test_kill_9_loses_nothing(trained, store):
     program = (
         "import os, time\n"
-        "from components.tracking import *\n"
+        "from components.tracking.runs import open_variant_run\n"
         "from tests.tracking_fixtures import PARAMS\n"
         "with open_variant_run('mlp', stage='train', params=PARAMS, data='d3') as run:\n"
         "    run.log_metrics({'train/loss': 1.0}, 1)\n"
