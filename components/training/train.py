@@ -8,7 +8,7 @@ import torch
 from transformers import TrainerCallback
 
 from components.config import Params
-from components.data.tables import Tables
+from components.data.tables import Tables, table_digest
 from components.errors import UserError
 from components.features.store import Features
 from components.files import atomic_path
@@ -17,7 +17,7 @@ from components.model.bridge import is_learned
 from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint, release
-from components.training.dataset import CaptionCollator, CaptionDataset
+from components.training.dataset import CaptionCollator, CaptionDataset, loading
 from components.training.decoding import choose_decoding, prepare, write_choice
 from components.training.history import best_scores, history, write_history
 from components.training.processes import share_of_batch, world_size
@@ -73,8 +73,8 @@ def train_variant(
         sharded=params.train.fsdp and world_size() > 1,
         variant=variant,
         features=features.identity,
-        splits=tables.images[["image_id", "split"]].values.tolist(),
-        captions=tables.captions[["image_id", "caption"]].values.tolist(),
+        splits=table_digest(tables.images[["image_id", "split"]]),
+        captions=table_digest(tables.captions[["image_id", "caption"]]),
     )
     trainer = build_trainer(params, model, tables, features, checkpoints, callbacks)
     with trainer.args.main_process_first(local=False):
@@ -139,7 +139,7 @@ def build_trainer(
     prepare(
         model,
         settings.decoding.model_dump(exclude_none=True),
-        longest=max(len(ids) for of_image in train.tokens for ids in of_image),
+        longest=int(train.tokens.lengths.max()),
         num_frames=int(np.max(tables.images.get("num_frames", 1))),
     )
     if settings.torch_compile:
@@ -170,6 +170,7 @@ def build_trainer(
         metric_for_best_model="CIDEr",
         greater_is_better=True,
         logging_steps=max(1, min(50, every)),
+        **loading(features, params.features.readers),
     )
     return CaptionTrainer(
         model,
