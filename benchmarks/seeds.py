@@ -46,7 +46,7 @@ def changed(params: Params, **train: object) -> Params:
 
 def evaluate_seed(params: Params, variant: str) -> Evaluation:
     """Train `variant` with `params.seed` and evaluate it on the test split."""
-    tables, store = read_tables(PREPARED), FeatureStore(FEATURES)
+    tables, store = read_tables(PREPARED), FeatureStore(FEATURES, params.features.resident)
     with tempfile.TemporaryDirectory() as scratch:
         out, checkpoints = Path(scratch) / variant, Path(scratch) / "checkpoints"
         init = open_init(params.train.init, variant)

@@ -105,6 +105,8 @@ class FeatureParams(Section):
     batch_size: Positive  # pictures or frames at a time
     cache: bool  # false: keep nothing, encode pixels whenever they are needed
     views: Positive  # of a training image: itself, and augmented ones
+    resident: Literal["auto", "gpu", "host", "disk"]  # while training; auto: the fastest with room for them
+    readers: Annotated[int, Field(ge=0)]  # processes of a training that fetch ahead, unless `gpu`; 0: none
     task_runner: Literal["threads", "dask", "ray"]  # what the shards are computed on
     address: str | None  # of a Dask or Ray cluster that sees this folder; none: one made here
     workers: Positive  # threads, or processes of a cluster made here; one fills all cores already

@@ -3,6 +3,8 @@
 python -m flows.features
 """
 
+from typing import Literal
+
 from components.config import Params
 from components.data.tables import Tables, read_tables
 from components.features.store import Features, FeatureStore, plan_shards, seal, write_meta
@@ -41,10 +43,14 @@ def features() -> None:
     seal(FEATURES, tables.images, tower, settings.views)
 
 
-def open_features(params: Params, tables: Tables) -> Features:
-    """The images as training, evaluation and report want them: from the store, or encoded on the fly."""
+def open_features(
+    params: Params, tables: Tables, resident: Literal["auto", "gpu", "host", "disk"] = "disk"
+) -> Features:
+    """The images as training, evaluation and report want them: from the store, or encoded on the fly.
+    `resident`: see `FeatureStore`.
+    """
     if params.features.cache:
-        return FeatureStore(FEATURES)
+        return FeatureStore(FEATURES, resident)
     from components.features.encoder import ClipEncoder
     from components.features.live import LiveFeatures
 

@@ -54,12 +54,14 @@ def train_here(variant: str) -> None:
 
     params, tables = Params.load(), read_tables(PREPARED)
     require_towers()
-    features, init = open_features(params, tables), open_init(params.train.init, variant)
+    features = open_features(params, tables, params.features.resident)
+    init = open_init(params.train.init, variant)
     places = (TOWERS, MODELS / variant, CHECKPOINTS / variant)
     fit = partial(train_variant, params, variant, tables, features, *places, init=init)
     if not is_first():
         fit()
         return
+    print(f"{variant}: features {features.residence}")
     if init:
         print(f"{variant}: starts from {init.source}")
     elif params.train.init:

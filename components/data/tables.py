@@ -14,6 +14,7 @@ Further columns of an image are optional. Evaluation reads two of them, which sa
 Every source ends in this form and nothing downstream knows where the data came from.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +138,12 @@ def read_tables(folder: str | Path) -> Tables:
     images = _read(folder / "images.parquet", IMAGE_COLUMNS)
     captions = _read(folder / "captions.parquet", CAPTION_COLUMNS)
     return Tables(images, captions, folder)
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Hash of a table's rows in their order, whatever its file looks like; values count as text."""
+    rows = pd.util.hash_pandas_object(table.astype(str), index=False)
+    return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:

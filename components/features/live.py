@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from components.data.tables import Tables
+from components.features.residence import Residence
 from components.features.store import feature_table, identity_of, mean_frames, pad_frames
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ class LiveFeatures:
     Features are rounded to float16, as a store keeps them, so that both give the same numbers.
     """
 
+    residence = Residence("live", "encoded whenever they are asked for")
+
     def __init__(self, tables: Tables, encoder: "ClipEncoder", batch_size: int = 128, views: int = 1):
         self.tables, self.encoder, self.batch_size = tables, encoder, batch_size
         table = feature_table(tables.images, encoder.encoder_id, views)
@@ -28,7 +31,7 @@ class LiveFeatures:
     def batch(self, image_ids: list[str], views: list[int] | None = None) -> dict[str, Tensor]:
         """See `Features`."""
         features, _ = self.encoder.encode(self.tables, image_ids, self.batch_size, views=views)
-        return pad_frames(features.half().float(), self._frames(image_ids))
+        return pad_frames(features.half(), self._frames(image_ids))
 
     def image_embeds(self, image_ids: list[str]) -> Tensor:
         """See `Features`."""

@@ -14,9 +14,8 @@ than before, computes only the keys that no shard holds.
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,10 +23,11 @@ import torch
 from torch import Tensor
 
 from components.errors import UserError
+from components.features.residence import Residence, choose_residence
+from components.features.rows import DiskRows, HeldRows, Rows
 from components.files import atomic_path
 
 SHARD_SIZE = 2048  # rows
-OPEN_FILES = 256  # memory maps held at a time: each costs a file descriptor
 
 
 class Features(Protocol):
@@ -36,10 +36,13 @@ class Features(Protocol):
     identity: str
     """Hash of all that decides the features: pictures, tower, layer, preprocessing, views."""
 
+    residence: Residence
+    """Where batches come from."""
+
     def batch(self, image_ids: list[str], views: list[int] | None = None) -> dict[str, Tensor]:
-        """The model's own arguments: `vision_features` [b x F x num_tokens x width], float32, and, where
-        clips of the batch differ in length, `frame_mask` [b x F]. `views` names an augmented view of each
-        image; 0 is the image.
+        """The model's own arguments: `vision_features` [b x F x num_tokens x width], float16 (the model
+        casts them, on its device), and, where clips of the batch differ in length, `frame_mask` [b x F].
+        `views` names an augmented view of each image; 0 is the image.
         """
 
     def image_embeds(self, image_ids: list[str]) -> Tensor:
@@ -160,13 +163,16 @@ def _known_keys(folder: Path) -> pd.DataFrame:
 
 
 class FeatureStore:
-    """`Features` from a folder; nothing is copied but the rows asked for."""
+    """`Features` from a folder."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, resident: Literal["auto", "gpu", "host", "disk"] = "disk"):
         """Open `folder`.
 
+        Args:
+            resident: see `choose_residence`. Who reads most images once wants them on disk.
+
         Raises:
-            UserError: no store there, or a damaged one.
+            UserError: no store there, a damaged one, or one too large for where it is to be.
         """
         self.folder = Path(folder)
         try:
@@ -178,60 +184,49 @@ class FeatureStore:
         # The views of an image follow one another: its first row here, and the view counted from there.
         first = index.index[index["view"] == 0]
         self._first = dict(zip(index["image_id"][first], first, strict=True))
-        self._view = index["view"].to_numpy()
-        self._where, self._frames = index[["shard", "row"]].to_numpy(), index["num_frames"].to_numpy()
-        self._array = lru_cache(OPEN_FILES)(self._open)
-        for number in index["shard"].unique():
-            self._shape = {kind: self._array(kind, number).shape[1:] for kind in ("shard", "embeds")}
-
-    def _open(self, kind: str, number: int) -> np.ndarray:
-        path = self.folder / f"{kind}-{number:05d}.npy"
-        try:
-            return np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: unreadable ({error}). Delete the folder and run `dvc repro features`."
-            ) from None
+        self._view, self._frames = index["view"].to_numpy(), index["num_frames"].to_numpy()
+        self._shard, self._row = index["shard"].to_numpy(), index["row"].to_numpy()
+        shards = np.unique(self._shard)
+        disk, self._embeds = DiskRows(self.folder, "shard", shards), DiskRows(self.folder, "embeds", shards)
+        self.residence = choose_residence(resident, disk.size)
+        self._features: Rows = disk
+        if self.residence.place in ("gpu", "host"):
+            device = torch.device("cuda" if self.residence.place == "gpu" else "cpu")
+            self._features = HeldRows(disk, device)
 
     def batch(self, image_ids: list[str], views: list[int] | None = None) -> dict[str, Tensor]:
         """See `Features`."""
-        rows = self._rows(image_ids, views)
-        return pad_frames(self._take("shard", rows), self._frames[rows])
+        entries = self._entries(image_ids, views)
+        return pad_frames(self._take(self._features, entries), self._frames[entries])
 
     def image_embeds(self, image_ids: list[str]) -> Tensor:
         """See `Features`."""
-        rows = self._rows(image_ids)
-        return mean_frames(self._take("embeds", rows), self._frames[rows])
+        entries = self._entries(image_ids)
+        return mean_frames(self._take(self._embeds, entries), self._frames[entries])
 
-    def _rows(self, image_ids: list[str], views: list[int] | None = None) -> np.ndarray:
-        """Rows of the index.
+    def _take(self, rows: Rows, entries: np.ndarray) -> Tensor:
+        return rows.take(self._shard[entries], self._row[entries], self._frames[entries])
+
+    def _entries(self, image_ids: list[str], views: list[int] | None = None) -> np.ndarray:
+        """Rows of the index [b].
 
         Raises:
             UserError: an image or view that the store has not.
         """
         try:
-            rows = np.array([self._first[image_id] for image_id in image_ids])
+            first = np.array([self._first[image_id] for image_id in image_ids])
         except KeyError as error:
             raise UserError(f"{self.folder}: no features of {error}. Run `dvc repro features`.") from None
         if views is None:
-            return rows
-        for image_id, row, view in zip(image_ids, rows, views, strict=True):
-            if view < 0 or row + view >= len(self._view) or self._view[row + view] != view:
-                raise UserError(f"{self.folder}: no view {view} of {image_id!r}. Run `dvc repro features`.")
-        return rows + np.array(views)
-
-    def _take(self, kind: str, rows: np.ndarray) -> Tensor:
-        """All frames of the index's `rows`, one after the other: [frames x ...], float32."""
-        lengths = self._frames[rows]
-        within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
-        shards, places = np.repeat(self._where[rows], lengths, axis=0).T
-        places = places + within
-        out = torch.empty((len(places), *self._shape[kind]))
-        for number in np.unique(shards):
-            here = np.flatnonzero(shards == number)
-            taken = self._array(kind, number)[places[here]]
-            out[torch.from_numpy(here)] = torch.from_numpy(taken.astype(np.float32))
-        return out
+            return first
+        entries = first + np.array(views)
+        known = self._view.take(entries, mode="clip") == views  # of another image's, or of none, it differs
+        if not known.all():
+            wrong = int(known.argmin())
+            raise UserError(
+                f"{self.folder}: no view {views[wrong]} of {image_ids[wrong]!r}. Run `dvc repro features`."
+            )
+        return entries
 
 
 def pad_frames(flat: Tensor, lengths: np.ndarray) -> dict[str, Tensor]:

@@ -27,7 +27,12 @@ def pad(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor]:
     to end.
     """
     lengths = torch.tensor([len(row) for row in rows])
+    return pad_flat(torch.tensor([token for row in rows for token in row]), lengths, padding)
+
+
+def pad_flat(tokens: Tensor, lengths: Tensor, padding: int) -> dict[str, Tensor]:
+    """The same of captions that stand one after the other in `tokens`; `lengths` [R] says where each ends."""
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     ids = torch.full(mask.shape, padding)
-    ids[mask] = torch.tensor([token for row in rows for token in row])
+    ids[mask] = tokens.long()
     return {"input_ids": ids, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, IGNORED)}

@@ -3,6 +3,7 @@ data."""
 
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -22,7 +23,7 @@ STEPS_BETWEEN_VALIDATIONS = 200
 
 
 def training_arguments(
-    workdir: str | Path, params: Params, num_examples: int, sharded: list[str]
+    workdir: str | Path, params: Params, num_examples: int, sharded: list[str], loading: dict[str, Any]
 ) -> TrainingArguments:
     """Of a training on `num_examples` pictures, whose best checkpoint by CIDEr is kept.
 
@@ -30,6 +31,7 @@ def training_arguments(
 
     Args:
         sharded: classes of the modules that FSDP shares out.
+        loading: how batches get to the device, see `components.training.dataset.loading`.
 
     Raises:
         UserError: a batch that cannot be divided among the processes.
@@ -73,8 +75,8 @@ def training_arguments(
         report_to="none",
         disable_tqdm=False,
         remove_unused_columns=False,  # datasets here give row numbers; collators build the batch
-        dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,  # all of the bridge is used in every step
+        **loading,
     )
     if arguments.n_gpu > 1:  # else the Trainer takes torch.nn.DataParallel, and multiplies the batch size
         arguments._n_gpu = 1

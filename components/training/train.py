@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerCallback
 
 from components.config import Params
-from components.data.tables import Tables
+from components.data.tables import Tables, table_digest
 from components.errors import UserError
 from components.features.store import Features
 from components.files import atomic_path
@@ -19,7 +19,7 @@ from components.model.bridge import is_learned
 from components.model.configuration import bridge_fields
 from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint
-from components.training.dataset import CaptionCollator, CaptionDataset
+from components.training.dataset import CaptionCollator, CaptionDataset, loading
 from components.training.decoding import choose_decoding, prepare, write_choice
 from components.training.processes import world_size
 from components.training.trainer import CaptionTrainer, validation_metrics
@@ -72,8 +72,8 @@ def train_variant(
         sharded=params.train.fsdp and world_size() > 1,
         variant=variant,
         features=features.identity,
-        splits=tables.images[["image_id", "split"]].values.tolist(),
-        captions=tables.captions[["image_id", "caption"]].values.tolist(),
+        splits=table_digest(tables.images[["image_id", "split"]]),
+        captions=table_digest(tables.captions[["image_id", "caption"]]),
     )
     trainer = build_trainer(params, model, tables, features, checkpoints, callbacks)
     with trainer.args.main_process_first(local=False):
@@ -154,7 +154,7 @@ def build_trainer(
     prepare(
         model,
         settings.decoding.model_dump(exclude_none=True),
-        longest=max(len(ids) for of_image in train.tokens for ids in of_image),
+        longest=int(train.tokens.lengths.max()),
         num_frames=int(np.max(tables.images.get("num_frames", 1))),
     )
     if settings.torch_compile:
@@ -165,7 +165,7 @@ def build_trainer(
     sharded = sorted(classes & {"CLIPEncoderLayer", "SiglipEncoderLayer", "GPT2Attention", "GPT2MLP"})
     return CaptionTrainer(
         model,
-        training_arguments(workdir, params, len(train), sharded),
+        training_arguments(workdir, params, len(train), sharded, loading(features, params.features.readers)),
         data_collator=CaptionCollator(features, processor.tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=val,

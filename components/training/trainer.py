@@ -39,9 +39,9 @@ class CaptionTrainer(Trainer):
         self._tokens, self._since = torch.tensor(0, device=self.args.device), time.perf_counter()
 
     def _get_train_sampler(self, train_dataset=None) -> ReferenceSampler:
-        lengths = [[len(ids) for ids in references] for references in self.train_dataset.tokens]
-        pieces = self.args.world_size * self.args.gradient_accumulation_steps
-        return ReferenceSampler(lengths, self.args.train_batch_size * pieces, self.args.data_seed)
+        data, pieces = self.train_dataset, self.args.world_size * self.args.gradient_accumulation_steps
+        batch_size = self.args.train_batch_size * pieces
+        return ReferenceSampler(data.tokens.lengths, data.counts, batch_size, self.args.data_seed, data.views)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """See `make_optimizer`."""

@@ -2,14 +2,24 @@
 
 import random
 from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
 
 from components.training.sampler import ReferenceSampler
 
 LENGTHS = [[random.Random(i).randint(4, 20) for _ in range(5)] for i in range(1000)]
 
 
+def sampler_of(lengths: list[list[int]], seed: int = 0, views: int = 1) -> ReferenceSampler:
+    flat, counts = np.array(list(chain(*lengths))), np.array([len(references) for references in lengths])
+    return ReferenceSampler(flat, counts, batch_size=32, seed=seed, views=views)
+
+
 def epoch(number: int, seed: int = 0) -> list[tuple[int, int]]:
-    sampler = ReferenceSampler(LENGTHS, batch_size=32, seed=seed)
+    sampler = sampler_of(LENGTHS, seed)
     sampler.set_epoch(number)
     return list(sampler)
 
@@ -21,7 +31,7 @@ def test_every_image_once_an_epoch_but_those_that_fill_the_last_batch():
 
 
 def test_fewer_images_than_a_batch():
-    sampler = ReferenceSampler(LENGTHS[:10], batch_size=32, seed=0)
+    sampler = sampler_of(LENGTHS[:10])
     assert len(list(sampler)) == len(sampler) == 32 and {row for row, _ in sampler} == set(range(10))
 
 
@@ -55,3 +65,17 @@ def test_batches_are_whole_and_stand_where_the_data_loader_cuts():
     batches = [sizes[i : i + 32] for i in range(0, len(sizes), 32)]
     assert {len(batch) for batch in batches} == {32}
     assert sum(max(batch) - min(batch) <= 3 for batch in batches) > 0.9 * len(batches)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_choosing_for_all_images_at_once_is_choosing_for_one_after_the_other(views):
+    lengths = [references[: 1 + i % 5] for i, references in enumerate(LENGTHS)]
+    one_by_one = torch.Generator().manual_seed(7)
+    expected = [int(torch.randint(views * len(refs), (1,), generator=one_by_one)) for refs in lengths]
+    chosen = sampler_of(lengths, views=views)._choose(torch.Generator().manual_seed(7))
+    assert chosen.tolist() == expected and max(expected) >= 4 * views
+
+
+def test_numbers_of_references_without_a_common_multiple():
+    lengths = [[5] * n for n in range(1, 200)]
+    assert all(choice < len(lengths[row]) for row, choice in sampler_of(lengths))
