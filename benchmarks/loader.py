@@ -50,7 +50,8 @@ def main() -> None:
     """Print a row a way of reading."""
     with tempfile.TemporaryDirectory() as name:
         ids = generate(Path(name))
-        plain = torch.cat([torch.from_numpy(np.load(path)) for path in sorted(Path(name).glob("shard-*.npy"))])
+        shards = sorted(Path(name).glob("shard-*.npy"))
+        plain = torch.cat([torch.from_numpy(np.load(path)) for path in shards])
         store = FeatureStore(name)
 
         def from_store(rows: np.ndarray) -> Tensor:
