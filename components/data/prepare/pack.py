@@ -10,16 +10,15 @@ from components.data.shards import ShardWriter, Slice
 from components.data.tables import FRAME_COLUMNS
 
 
-def pack(images: pd.DataFrame, folder: Path, out: Path, copy: bool) -> pd.DataFrame:
+def pack(images: pd.DataFrame, folder: Path, copy: bool) -> pd.DataFrame:
     """Write what `images` shows (column `frames`, lists of `Slice`) into shards in `folder`.
 
     Args:
-        out: where `folder` will lie in the end.
         copy: False: only what lies in `folder`, as frames of clips do, becomes shards; pictures stay where
             they are.
 
     Returns:
-        The table of frames, with `FRAME_COLUMNS`; `file` as seen from `folder`.
+        The table of frames, with `FRAME_COLUMNS`; `file` is a shard's name, or an absolute path.
     """
     rows: list[tuple[str, str, int, int | None]] = []
     packed: dict[tuple[Slice, ...], list[Slice]] = {}
@@ -30,7 +29,8 @@ def pack(images: pd.DataFrame, folder: Path, out: Path, copy: bool) -> pd.DataFr
                 stay = not copy and not frames[0].file.is_relative_to(folder)
                 packed[frames] = list(frames) if stay else shards.add(_contents(frames, image.file_name))
             for place in packed[frames]:
-                rows.append((image.image_id, _seen(place.file, folder, out), place.offset, place.size))
+                file = place.file.name if place.file.parent == folder else str(place.file.resolve())
+                rows.append((image.image_id, file, place.offset, place.size))
     return pd.DataFrame(rows, columns=FRAME_COLUMNS).astype({"offset": "int64", "size": "int64"})
 
 
@@ -40,8 +40,12 @@ def _contents(frames: Sequence[Slice], name: str) -> list[tuple[bytes, str]]:
     return [(frame.read(), suffix.lower() or ".img") for frame, suffix in zip(frames, suffixes, strict=True)]
 
 
-def _seen(file: Path, folder: Path, out: Path) -> str:
-    """`file` relative to `folder`, which becomes `out`; what was given as an absolute path stays so."""
-    if file.is_relative_to(folder):
-        return file.relative_to(folder).as_posix()
-    return str(file) if file.is_absolute() else Path(os.path.relpath(file, out)).as_posix()
+def portable(frames: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """`frames` with files inside the project (the working directory) as seen from `out`: it may move."""
+
+    def seen(file: str) -> str:
+        inside = Path(file).is_relative_to(Path.cwd())
+        return Path(os.path.relpath(file, out)).as_posix() if inside else file
+
+    names = {file: seen(file) for file in frames["file"].unique()}
+    return frames.assign(file=frames["file"].map(names))

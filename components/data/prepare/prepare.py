@@ -14,7 +14,7 @@ from components.config import DataParams
 from components.data.prepare.card import write_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
 from components.data.prepare.ingest import PLACE, ingest_all
-from components.data.prepare.pack import pack
+from components.data.prepare.pack import pack, portable
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.splits import assign_splits
@@ -47,10 +47,12 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
         )
         clean, removed = check(tables, Path(report), data.on_invalid)
         licence = source.licence or data.licence
-        frames = pack(clean.images, folder, out, data.copy_)
+        frames = pack(clean.images, folder, data.copy_)
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         about = {"source": data.source, "seed": data.seed, "origin": root.name, "licence": licence}
         clean = _finish(replace(clean, frames=frames), removed, **about)
+        clean = replace(clean, frames=portable(frames, out))
+        write_tables(clean)
     return replace(clean, folder=out)
 
 
@@ -89,7 +91,6 @@ def _finish(tables: Tables, removed: pd.DataFrame, **about: Any) -> Tables:
     captions = _columns(tables.captions.drop(columns=["problem", "detail"]), CAPTION_COLUMNS)
     images = images.astype({"width": "int64", "height": "int64", "num_frames": "int64"})
     tables = Tables(images.reset_index(drop=True), captions.reset_index(drop=True), folder, tables.frames)
-    write_tables(tables)
     if not removed.empty:
         removed.astype("str").to_parquet(folder / "quarantine.parquet", index=False)
     write_card(tables, removed=len(removed), **about)
