@@ -43,6 +43,7 @@ class DataParams(Section):
     test_share: Annotated[float, Field(gt=0, lt=0.5)]
     seed: int  # of the data set and its splits; the top-level seed is that of training
     licence: str  # goes into the model card
+    copy_: bool = Field(alias="copy")  # into shards; false: pictures stay in your files, which must stay, too
 
     @property
     def options(self) -> dict[str, Any]:

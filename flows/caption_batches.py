@@ -56,7 +56,7 @@ def open_frames(file: Path, number: int) -> list[Image.Image]:
         return [load_rgb(file)]
     from components.data.sources.video import sample_frames
 
-    return sample_frames(file, number)
+    return sample_frames(file.read_bytes(), number)
 
 
 @once

@@ -1,10 +1,12 @@
-"""Opening one picture file, whatever a camera or a web site made of it."""
+"""Opening one picture, whatever a camera or a web site made of it."""
 
+import io
 import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from components.data.shards import Slice
 
 MAX_PIXELS = 64_000_000  # decoded, this is 192 MB: more than any photograph, less than a decompression bomb
 MIN_SIDE = 8
@@ -25,14 +27,17 @@ class Problem(Exception):
         self.fault, self.detail = fault, detail
 
 
-def load_rgb(file: str | Path | BinaryIO) -> Image.Image:
+def load_rgb(picture: Path | Slice | bytes) -> Image.Image:
     """The picture as RGB: turned as EXIF says, transparency over white, first frame of an animation.
+
+    Args:
+        picture: its file, the slice of a file that it is, or its bytes.
 
     Raises:
         Problem: damaged, no picture, or of a size or mode that nobody meant.
     """
     try:
-        image = Image.open(file)
+        image = Image.open(picture if isinstance(picture, Path) else io.BytesIO(content(picture)))
         _check(image)
         with image:
             image.load()
@@ -43,6 +48,19 @@ def load_rgb(file: str | Path | BinaryIO) -> Image.Image:
         raise Problem("image-too-large", _words(error)) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
         raise Problem("image-unreadable", _words(error)) from None
+
+
+def content(picture: Slice | bytes) -> bytes:
+    """The bytes of a picture.
+
+    Raises:
+        OSError: there is no such file.
+        Problem: nothing is in it.
+    """
+    data = picture.read() if isinstance(picture, Slice) else picture
+    if not data:
+        raise Problem("image-unreadable", "an empty file")
+    return data
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,8 +1,10 @@
-"""The canonical form of a data set: two Parquet tables and a folder of pictures.
+"""The canonical form of a data set: three Parquet tables, and shards of pictures unless these stay in place.
 
-    images/            picture files; of a clip, a folder with its frames
-    images.parquet     image_id, file_name (relative to images/), split, width, height, sha256, ...
+    images.parquet     image_id, file_name (as its source calls it), split, width, height, sha256, ...
+    frames.parquet     image_id, file (from this folder), offset, size: the bytes of a picture, or of a frame
+                       of a clip, a row each
     captions.parquet   caption_id, image_id, caption; several rows an image
+    images-00000.tar   pictures (`components.data.shards`)
     LICENCE            whose the data are and what may be done with them, if anybody said so
 
 Further columns of an image are optional. Evaluation reads two of them, which say what is true of a picture:
@@ -15,30 +17,35 @@ Every source ends in this form and nothing downstream knows where the data came 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
 from components.data.pictures import Problem, load_rgb
+from components.data.shards import Slice
 from components.errors import UserError
 from components.files import atomic_path
 
 LICENCE = "LICENCE"
 SPLITS = ("train", "val", "test")
 IMAGE_COLUMNS = ["image_id", "file_name", "split", "width", "height", "sha256"]
+FRAME_COLUMNS = ["image_id", "file", "offset", "size"]
 CAPTION_COLUMNS = ["caption_id", "image_id", "caption"]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """A data set, or a part of one: what `folder` holds, as two data frames."""
+    """A data set, or a part of one: what `folder` holds, as data frames. `frames` may be those of a larger
+    one, and is empty where no picture is opened."""
 
     images: pd.DataFrame
     captions: pd.DataFrame
     folder: Path
+    frames: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FRAME_COLUMNS))
 
     @property
     def licence(self) -> str:
@@ -58,35 +65,43 @@ class Tables:
         if images.empty:
             raise UserError(f"{self.folder / 'images.parquet'}: no image in the split '{name}'.")
         captions = self.captions[self.captions["image_id"].isin(images["image_id"])]
-        return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
+        return replace(self, images=images.reset_index(drop=True), captions=captions.reset_index(drop=True))
 
     def sample(self, count: int, seed: int) -> "Tables":
         """`count` images at random (all if there are fewer), in the table's order, with their captions."""
         images = self.images.sample(min(count, len(self.images)), random_state=seed).sort_index()
         captions = self.captions[self.captions["image_id"].isin(images["image_id"])]
-        return Tables(images.reset_index(drop=True), captions.reset_index(drop=True), self.folder)
+        return replace(self, images=images.reset_index(drop=True), captions=captions.reset_index(drop=True))
 
     def references(self) -> dict[str, list[str]]:
         """image_id -> its captions, images and captions in the order of the tables."""
         grouped = self.captions.groupby("image_id", sort=False)["caption"].agg(list).to_dict()
         return {image_id: grouped.get(image_id, []) for image_id in self.images["image_id"]}
 
-    def image_path(self, image_id: str) -> Path:
-        """The file of one picture.
+    def slices(self, image_id: str) -> list[Slice]:
+        """Where the frames of a clip lie, in their order, or the one picture.
 
         Raises:
             UserError: no such image_id.
         """
         try:
-            return self.folder / "images" / self._file_names[image_id]
+            rows = self._rows[image_id]
         except KeyError:
-            raise UserError(
-                f"{self.folder / 'images.parquet'}: no image with image_id {image_id!r}."
-            ) from None
+            path = self.folder / "frames.parquet"
+            raise UserError(f"{path}: no image with image_id {image_id!r}.") from None
+        frames = self.frames.iloc[rows]
+        return [
+            Slice(self.folder / file, int(offset), int(size))
+            for file, offset, size in zip(frames["file"], frames["offset"], frames["size"], strict=True)
+        ]
 
     @cached_property
-    def _file_names(self) -> dict[str, str]:
-        return dict(zip(self.images["image_id"], self.images["file_name"], strict=True))
+    def _rows(self) -> dict[str, slice]:
+        """image_id -> its rows of `frames`, which stand together."""
+        ids = self.frames["image_id"].to_numpy()
+        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.empty(0, int)
+        ends = np.r_[starts[1:], len(ids)]
+        return {ids[a]: slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)}
 
     def open_image(self, image_id: str) -> Image.Image:
         """One picture, completely decoded, as RGB; of a clip, the frame in its middle.
@@ -94,38 +109,27 @@ class Tables:
         Raises:
             UserError: no such image_id, or the file is missing or damaged; names the image and the file.
         """
-        frames = self.frame_paths(image_id)
+        frames = self.slices(image_id)
         return self._open(image_id, frames[len(frames) // 2])
 
     def open_frames(self, image_id: str) -> list[Image.Image]:
         """The frames of a clip in their order, or the one picture, as `open_image`."""
-        return [self._open(image_id, path) for path in self.frame_paths(image_id)]
+        return [self._open(image_id, place) for place in self.slices(image_id)]
 
-    def frame_paths(self, image_id: str) -> list[Path]:
-        """The files of a clip's frames in their order, or the one file of a picture."""
-        return frame_files(self.image_path(image_id))
-
-    def _open(self, image_id: str, path: Path) -> Image.Image:
+    def _open(self, image_id: str, place: Slice) -> Image.Image:
         try:
-            return load_rgb(path)
+            return load_rgb(place)
         except Problem as problem:
             raise UserError(
-                f"{path}: image {image_id!r}: {problem.detail}. Restore it, or `dvc repro -f prepare`."
+                f"{place.file}: image {image_id!r}: {problem.detail}. Restore it, or `dvc repro -f prepare`."
             ) from None
 
 
-def frame_files(path: Path) -> list[Path]:
-    """The frames in a clip's folder in their order, or the picture file itself."""
-    return (sorted(path.iterdir()) or [path]) if path.is_dir() else [path]
-
-
-def write_tables(folder: str | Path, images: pd.DataFrame, captions: pd.DataFrame) -> Tables:
-    """Write both tables into `folder`, each file whole or not at all."""
-    folder = Path(folder)
-    for name, frame in (("images", images), ("captions", captions)):
-        with atomic_path(folder / f"{name}.parquet") as path:
-            frame.to_parquet(path, index=False)
-    return Tables(images, captions, folder)
+def write_tables(tables: Tables) -> None:
+    """Write the tables into their folder, each file whole or not at all."""
+    for name in ("images", "frames", "captions"):
+        with atomic_path(tables.folder / f"{name}.parquet") as path:
+            getattr(tables, name).to_parquet(path, index=False)
 
 
 def read_tables(folder: str | Path) -> Tables:
@@ -137,7 +141,7 @@ def read_tables(folder: str | Path) -> Tables:
     folder = Path(folder)
     images = _read(folder / "images.parquet", IMAGE_COLUMNS)
     captions = _read(folder / "captions.parquet", CAPTION_COLUMNS)
-    return Tables(images, captions, folder)
+    return Tables(images, captions, folder, _read(folder / "frames.parquet", FRAME_COLUMNS))
 
 
 def table_digest(table: pd.DataFrame) -> str:

@@ -11,7 +11,6 @@ Loaded by MLflow from the registered model's own copy of this package. It decode
 
 import base64
 import binascii
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +93,7 @@ def decode(value: object, index: int) -> "Image.Image":
     if not content:
         raise BadInput(f"input {index}: empty.")
     try:
-        return load_rgb(io.BytesIO(content))
+        return load_rgb(content)
     except Problem as problem:
         raise BadInput(f"input {index}: {len(content)} bytes: {problem.detail}.") from None
 

@@ -1,11 +1,13 @@
 """Clips and augmented views through store, training and evaluation; and the same without a store."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.data.tables import Tables, write_tables
+from components.data.shards import ShardWriter
+from components.data.tables import FRAME_COLUMNS, Tables, write_tables
 from components.errors import UserError
 from components.evaluation.variant import evaluate_variant
 from components.features.encoder import ClipEncoder
@@ -27,16 +29,17 @@ def clips(tables, tmp_path_factory) -> Tables:
     """A tenth of the pictures as clips of one or two frames: the picture, and now and then the next one."""
     folder = tmp_path_factory.mktemp("clips")
     images = tables.images.groupby("split").head(24).reset_index(drop=True)
-    rows = []
-    for number, image in enumerate(images.to_dict("records")):
-        clip = folder / "images" / image["image_id"]
-        clip.mkdir(parents=True)
-        frames = [image["image_id"], images["image_id"].iloc[number - 1]][: 1 + number % 2]
-        for i, frame in enumerate(frames):
-            tables.open_image(frame).save(clip / f"{i:03d}.png")
-        rows.append(image | {"file_name": image["image_id"], "num_frames": len(frames)})
-    captions = tables.captions[tables.captions["image_id"].isin(images["image_id"])]
-    return write_tables(folder, type(images)(rows), captions.reset_index(drop=True))
+    rows, places = [], []
+    with ShardWriter(folder) as shards:
+        for number, image in enumerate(images.to_dict("records")):
+            frames = [image["image_id"], images["image_id"].iloc[number - 1]][: 1 + number % 2]
+            written = shards.add([(tables.slices(frame)[0].read(), ".png") for frame in frames])
+            places += [(image["image_id"], place.file.name, place.offset, place.size) for place in written]
+            rows.append(image | {"file_name": image["image_id"], "num_frames": len(frames)})
+    captions = tables.captions[tables.captions["image_id"].isin(images["image_id"])].reset_index(drop=True)
+    clips = Tables(type(images)(rows), captions, folder, pd.DataFrame(places, columns=FRAME_COLUMNS))
+    write_tables(clips)
+    return clips
 
 
 def fill(folder, tables, encoder, views=1) -> FeatureStore:

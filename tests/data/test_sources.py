@@ -375,7 +375,7 @@ def test_a_source_is_told_its_options(tmp_path: Path) -> None:
     source = source_of(tiny(data={"num_images": 300, "seed": 5}).data)
     raw = source.read(tmp_path)
     assert len(raw.images) == 300 and len(raw.captions) == 1500
-    assert raw.root == tmp_path / "images"
+    assert raw.root == tmp_path / "scratch"
 
 
 def test_a_source_of_ones_own_is_one_file(folder: Path, monkeypatch) -> None:
@@ -422,7 +422,7 @@ def test_coco_as_it_is_published_has_a_folder_and_a_file_a_split(folder: Path) -
     assert told(tables) == {
         f"{split} 2014/one.png": (split, [f"first of {name}"]) for name, split in SPLIT_OF.items()
     }
-    assert all(tables.image_path(image_id).is_file() for image_id in tables.images["image_id"])
+    assert all(tables.open_image(image_id) for image_id in tables.images["image_id"])
     with pytest.raises(UserError, match="data.images names no folder for 'test', only for train, val"):
         prepare(
             folder / "out",

@@ -116,9 +116,12 @@ def test_a_corrupt_picture(project, tables, pretrained):
     (project / "pretrained").symlink_to(pretrained)
     prepared = project / "data" / "prepared"
     shutil.copytree(tables.folder, prepared)
-    victim = prepared / "images" / tables.split("val").images["file_name"][0]
-    victim.write_bytes(victim.read_bytes()[:60])
-    assert_told(run(project, "flows.towers"), victim.name, "Restore it")
+    victim = tables.split("val").images["image_id"][0]
+    [place] = tables.slices(victim)
+    with (prepared / place.file.name).open("r+b") as shard:
+        shard.seek(place.offset + 60)
+        shard.write(bytes(place.size - 60))
+    assert_told(run(project, "flows.towers"), place.file.name, victim, "Restore it")
     assert not (project / "data" / "towers").exists()
 
 
@@ -127,7 +130,7 @@ def test_ctrl_c_leaves_nothing_half_written(project):
     (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, endless)))
     process = start(project, "flows.prepare")
     deadline = time.monotonic() + 90
-    while not list(project.glob("data/.prepared.*/**/*.png")):
+    while not list(project.glob("data/.prepared.*/**/*.tar")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)

@@ -88,9 +88,10 @@ def test_captions_stand_in_the_order_of_the_pictures_on_every_runner(runner, mod
     if runner in CLUSTERS:
         pytest.importorskip(f"prefect_{runner}", reason=f"needs pip install -e '.[{runner}]'")
     monkeypatch.setattr(captions, "BATCH", 7)
-    folder = str(tables.folder / "images")
-    names = sorted(Path(folder).iterdir())[:20]
-    files = [str(name) for name in reversed(names)]
+    files = []
+    for image_id in reversed(tables.images["image_id"][:20]):
+        files.append(f"{image_id}.png")
+        Path(files[-1]).write_bytes(tables.slices(image_id)[0].read())
     assert captions.caption.flow(files, model=model, out="one.jsonl", return_state=True).is_completed()
     state = captions.caption.flow(
         files, model=model, out="two.jsonl", task_runner=runner, workers=2, return_state=True

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from components.data.tables import read_tables
+
 ROOT = Path(__file__).parents[2]
 DATA = [f"data.{key}" for key in ("source=table", "annotations=captions.csv", "images=images")]
 
@@ -59,4 +61,4 @@ def test_data_in_raw_that_nobody_tracks_are_told_and_once_tracked_are_found(proj
     told = run(project, "dvc", "exp", "run", "--run-all")
     assert "queue" in run(project, "dvc", "exp", "list", "--name-only"), told
     run(project, "dvc", "exp", "apply", "queue")
-    assert len(list((project / "data" / "prepared" / "images").iterdir())) == 60
+    assert len(read_tables(project / "data" / "prepared").images) == 60

@@ -193,7 +193,10 @@ def test_every_way_to_a_caption_decodes_alike(model, few, store, tmp_path, monke
     loaded.save_pretrained(tmp_path / "whole", include_towers=True)
     assert CaptionModel.from_pretrained(tmp_path / "whole").caption(pictures) == scored
 
-    batch = Batch(0, [few.image_path(image_id) for image_id in ids])
+    files = [tmp_path / f"{image_id}.png" for image_id in ids]
+    for file, image_id in zip(files, ids, strict=True):
+        file.write_bytes(few.slices(image_id)[0].read())
+    batch = Batch(0, files)
     common = {"store": "sqlite:///none.db", "num_frames": 1, "bf16": False, "torch_compile": False}
     rows = caption_batch(batch, None, model=str(tmp_path / "mlp"), **common)
     assert [row["caption"] for row in rows] == scored

@@ -3,6 +3,7 @@
 python -m components.data.prepare.contact_sheet data/prepared [--out sheet.png] [--split train] [--number 40]
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +31,7 @@ def mixed(tables: Tables, number: int) -> Tables:
     """About `number` images, an equal part from the start of each split."""
     share = -(-number // len(SPLITS))
     images = pd.concat([tables.images[tables.images["split"] == split].head(share) for split in SPLITS])
-    return Tables(images.head(number), tables.captions, tables.folder)
+    return replace(tables, images=images.head(number))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,22 +1,41 @@
-"""Bring the pictures of a source into the data set's own folder: decode each completely, hash it, copy it.
+"""Look at every picture of a source: decode it completely, hash it, and say where its bytes lie.
 
 All processor cores work; nothing is believed that was not decoded.
 """
 
+import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import pandas as pd
 from rich.progress import track
 
 from components.data.pictures import Problem
+from components.data.shards import Slice
 from components.data.sources import Found
 
-Ingest = Callable[[Path, Path], Found]
-"""(file of the source, file or folder to be written) -> what it is; raises Problem."""
+CHUNK = 64  # pictures that one thread takes at a time
+PLACE = ("shard", "offset", "size")
+FOUND = {
+    "width": "Int64",
+    "height": "Int64",
+    "num_frames": "Int64",
+    "sha256": "str",
+    "frames": "object",
+    "problem": "str",
+    "detail": "str",
+}
+
+Ingest = Callable[[Slice, Path], Found]
+"""(where it lies, folder for the frames of a clip) -> what it is; raises Problem."""
+
+Place = tuple[str, Any, Any, Any]
+"""Name, and, of a slice of a larger file, that file, offset, size."""
 
 
 def inside(root: Path, name: str) -> Path:
@@ -46,38 +65,45 @@ def _spellings(name: str) -> Iterator[str]:
         yield unicodedata.normalize(form, name.replace("\\", "/"))
 
 
-def ingest_all(names: Sequence[str | None], root: Path, target: Path, ingest: Ingest) -> pd.DataFrame:
-    """Ingest every file of `names` from `root` into `target`, a file named twice only once.
+def ingest_all(images: pd.DataFrame, root: Path, scratch: Path, ingest: Ingest) -> pd.DataFrame:
+    """Ingest every picture of `images` (columns as in `Raw`, `file` called `file_name`), one named twice only
+    once.
 
     Returns:
-        One row a name: width, height, sha256, num_frames; or the name of a fault as `problem` and its
-        `detail`.
+        One row an image: width, height, sha256, num_frames, frames (list of `Slice`); or the name of a fault
+        as `problem` and its `detail`.
     """
-    distinct = list(dict.fromkeys(name for name in names if isinstance(name, str) and name.strip()))
+    names = images["file_name"].where(images["file_name"].str.strip().ne(""))
+    parts = [images.get(column, pd.Series(None, images.index, dtype=object)) for column in PLACE]
+    places = [place if isinstance(place[0], str) else None for place in zip(names, *parts, strict=True)]
+    distinct = list(dict.fromkeys(place for place in places if place))
+    chunks = [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)]
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        work = pool.map(lambda name: _try(name, root, target, ingest), distinct)
-        work = track(work, description="decoding", total=len(distinct), transient=True)
-        found = dict(zip(distinct, work, strict=True))
+        work = pool.map(lambda chunk: [_try(place, root, scratch, ingest) for place in chunk], chunks)
+        work = track(work, description="decoding", total=len(chunks), transient=True)
+        found = dict(zip(distinct, itertools.chain.from_iterable(work), strict=True))
     finally:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all that is still to be decoded
-    rows = [found.get(name, {}) if isinstance(name, str) else {} for name in names]
-    return pd.DataFrame(
-        rows, columns=["width", "height", "sha256", "num_frames", "problem", "detail"]
-    ).astype(
-        {
-            "width": "Int64",
-            "height": "Int64",
-            "num_frames": "Int64",
-            "sha256": "str",
-            "problem": "str",
-            "detail": "str",
-        }
-    )
+    rows = [found[place] if place else {} for place in places]
+    return pd.DataFrame(rows, columns=list(FOUND), index=images.index).astype(FOUND)
 
 
-def _try(name: str, root: Path, target: Path, ingest: Ingest) -> dict[str, object]:
+def _try(place: Place, root: Path, scratch: Path, ingest: Ingest) -> dict[str, object]:
+    name, shard, *part = place
     try:
-        return vars(ingest(inside(root, name), target / name))
+        if isinstance(shard, str):
+            found = ingest(Slice(_shard(root, shard), *map(int, part)), scratch)
+        else:
+            found = ingest(Slice(inside(root, name)), scratch)
     except Problem as problem:
         return {"problem": problem.fault, "detail": problem.detail}
+    except PermissionError as error:
+        return {"problem": "image-unreadable", "detail": str(error.strerror)}
+    return vars(found) | {"num_frames": len(found.frames)}
+
+
+@lru_cache
+def _shard(root: Path, name: str) -> Path:
+    """`inside`, looked up once for all pictures of a shard."""
+    return inside(root, name)

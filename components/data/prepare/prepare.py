@@ -1,8 +1,10 @@
 """Stage `prepare`: read a source, check it, describe it, show it, and only then let it appear.
 
-source -> files decoded and copied -> splits -> schemas -> fail or quarantine -> tables, card, contact sheet
+source -> pictures decoded -> splits -> schemas -> fail or quarantine -> shards, tables, card, contact sheet
 """
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +13,26 @@ import pandas as pd
 from components.config import DataParams
 from components.data.prepare.card import write_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
-from components.data.prepare.ingest import ingest_all
+from components.data.prepare.ingest import PLACE, ingest_all
+from components.data.prepare.pack import pack, portable
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import describe, validate
 from components.data.sources import Source, source_of
+from components.data.sources.base import SCRATCH
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
 from components.errors import UserError
 from components.files import atomic_path
 
 
 def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
-    """Write a checked data set to `out`: tables, pictures, quarantine, card, contact sheet. All or nothing.
+    """Write a checked data set to `out`: tables, shards, quarantine, card, contact sheet. All or nothing.
 
     Args:
         data: with on_invalid `fail`, any fault ends it; `quarantine` moves faulty rows to quarantine.parquet
-            and goes on; `licence` is of a source that has none of its own
+            and goes on; `copy` false leaves pictures in the source's files; `licence` is of a source that has
+            none of its own
         report: folder of the validation report, written in both cases
 
     Raises:
@@ -42,17 +47,22 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
         )
         clean, removed = check(tables, Path(report), data.on_invalid)
         licence = source.licence or data.licence
-        clean = _finish(clean, removed, source=data.source, seed=data.seed, origin=root.name, licence=licence)
-    return Tables(clean.images, clean.captions, out)
+        frames = pack(clean.images, folder, data.copy_)
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        about = {"source": data.source, "seed": data.seed, "origin": root.name, "licence": licence}
+        clean = _finish(replace(clean, frames=frames), removed, **about)
+        clean = replace(clean, frames=portable(frames, out))
+        write_tables(clean)
+    return replace(clean, folder=out)
 
 
 def collect(source: Source, folder: Path) -> tuple[Tables, Path]:
-    """Bring tables and files of `source` into `folder`; returns them, faults and all, and their origin."""
+    """The tables of `source` with what decoding found, faults and all, and the folder of its pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = source.read(folder)
-    images = raw.images.rename(columns={"file": "file_name"})
-    found = ingest_all(images["file_name"].tolist(), raw.root, folder / "images", source.ingest)
-    images = pd.concat([images.reset_index(drop=True), found], axis=1)
+    images = raw.images.rename(columns={"file": "file_name"}).reset_index(drop=True)
+    found = ingest_all(images, raw.root, folder / SCRATCH, source.ingest)
+    images = pd.concat([images.drop(columns=list(PLACE), errors="ignore"), found], axis=1)
     captions = raw.captions.assign(caption_id=range(len(raw.captions)))
     return Tables(images, captions, folder), raw.root
 
@@ -75,15 +85,14 @@ def check(tables: Tables, report: Path, on_invalid: str) -> tuple[Tables, pd.Dat
 
 
 def _finish(tables: Tables, removed: pd.DataFrame, **about: Any) -> Tables:
-    """Everything that lies in the folder besides the pictures; pictures that no row names are deleted."""
+    """Everything that lies in the folder besides the shards."""
     folder = tables.folder
-    images = _columns(tables.images.drop(columns=["problem", "detail"]), IMAGE_COLUMNS)
+    images = _columns(tables.images.drop(columns=["problem", "detail", "frames"]), IMAGE_COLUMNS)
     captions = _columns(tables.captions.drop(columns=["problem", "detail"]), CAPTION_COLUMNS)
     images = images.astype({"width": "int64", "height": "int64", "num_frames": "int64"})
-    tables = write_tables(folder, images.reset_index(drop=True), captions.reset_index(drop=True))
+    tables = Tables(images.reset_index(drop=True), captions.reset_index(drop=True), folder, tables.frames)
     if not removed.empty:
         removed.astype("str").to_parquet(folder / "quarantine.parquet", index=False)
-    _delete_strangers(folder / "images", set(images["file_name"]))
     write_card(tables, removed=len(removed), **about)
     contact_sheet(mixed(tables, 40)).save(folder / "contact_sheet.png")
     return tables
@@ -93,11 +102,3 @@ def _columns(frame: pd.DataFrame, first: list[str]) -> pd.DataFrame:
     """`frame` with the canonical columns first, without columns that are empty throughout."""
     rest = [column for column in frame.columns if column not in first and frame[column].notna().any()]
     return frame[[*first, *rest]]
-
-
-def _delete_strangers(folder: Path, names: set[str]) -> None:
-    """Files of quarantined rows; a clip's frames lie in a folder of the clip's name."""
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in names and path.parent.relative_to(folder).as_posix() not in names:
-            path.unlink()

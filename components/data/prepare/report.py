@@ -16,7 +16,7 @@ import pandas as pd
 from components.data.display import data_uri
 from components.data.pictures import Problem, load_rgb
 from components.data.prepare.validate import count
-from components.data.tables import SPLITS, Tables, frame_files
+from components.data.tables import SPLITS, Tables
 from components.files import atomic_path
 
 EXAMPLES = 12  # of each kind of fault on the page
@@ -30,7 +30,7 @@ def write_report(
     """Write the three files into `folder` and return what validation.json says.
 
     Args:
-        tables: the data as it came, its pictures in `tables.folder`
+        tables: the data as it came, with the column `frames` of its images
         clean: what is left of it
         faults: what was found in `tables`
         quarantine: the rows taken out, if any
@@ -109,7 +109,7 @@ def _example(fault: Any, tables: Tables) -> dict[str, str]:
         "row": "" if pd.isna(fault.row) else str(fault.row),
         "image_id": "" if pd.isna(fault.image_id) else str(fault.image_id),
         "value": text[:200] if text.isprintable() else text[:200].encode("unicode_escape").decode(),
-        "thumbnail": _thumbnail(tables, _image_of(fault, tables.images)),
+        "thumbnail": _thumbnail(_image_of(fault, tables.images)),
     }
 
 
@@ -121,13 +121,12 @@ def _image_of(fault: Any, images: pd.DataFrame) -> pd.Series | None:
     return None if rows.empty else rows.iloc[0]
 
 
-def _thumbnail(tables: Tables, image: pd.Series | None) -> str:
+def _thumbnail(image: pd.Series | None) -> str:
     """The picture as a data URI, or nothing where there is none to show."""
     if image is None or pd.isna(image["sha256"]):
         return ""
-    frames = frame_files(tables.folder / "images" / image["file_name"])
     try:
-        picture = load_rgb(frames[len(frames) // 2])
+        picture = load_rgb(image["frames"][len(image["frames"]) // 2])
     except Problem:
         return ""
     return data_uri(picture, longest=THUMBNAIL)

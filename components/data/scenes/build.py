@@ -12,6 +12,7 @@ import io
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from components.data.scenes.grammar import PLACES, Counts, Pair, Scene, referenc
 from components.data.scenes.grounds import GROUNDS, PATTERNS, Ground, paint
 from components.data.scenes.layout import layout
 from components.data.scenes.openmoji import drawings, render
-from components.data.tables import SPLITS, Tables, write_tables
+from components.data.shards import ShardWriter
+from components.data.tables import FRAME_COLUMNS, SPLITS, Tables, write_tables
 from components.errors import UserError
 from components.files import atomic_path
 
@@ -49,15 +51,15 @@ def build_scenes(
         UserError: `num_images` is too small for the training split to show every word of the others.
     """
     with atomic_path(folder) as scratch:
-        images, captions = compose(scratch, num_images, image_size, seed, patterns)
-        write_tables(scratch, images, captions)
-    return Tables(images, captions, Path(folder))
+        tables = compose(scratch, num_images, image_size, seed, patterns)
+        write_tables(tables)
+    return replace(tables, folder=Path(folder))
 
 
 def compose(
     folder: Path, num_images: int, image_size: int, seed: int, patterns: Sequence[str] = PATTERNS
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw the pictures into `folder`/images; returns the tables of images and captions."""
+) -> Tables:
+    """Draw the pictures into shards in `folder`; their tables are not written."""
     writer, rng = Writer(folder, image_size), np.random.default_rng(seed)
     for split, scene, texts in plan(num_images, seed, patterns):
         writer.add(split, scene, texts, rng)
@@ -65,13 +67,14 @@ def compose(
 
 
 class Writer:
-    """Draws scenes of `size` x `size` pixels into `folder`/images, and keeps the rows of their tables."""
+    """Draws scenes of `size` x `size` pixels into shards in `folder`, and keeps the rows of their tables."""
 
     def __init__(self, folder: Path, size: int):
         self.folder, self.size = folder, size
         self._images: list[dict[str, object]] = []
+        self._frames: list[tuple[str, str, int, int | None]] = []
         self._captions: list[tuple[str, str]] = []
-        (folder / "images").mkdir(parents=True)
+        self._shards = ShardWriter(folder)
 
     def add(
         self, split: str, scene: Scene, texts: Sequence[str], rng: np.random.Generator, **more: object
@@ -79,15 +82,18 @@ class Writer:
         """One more picture; `more` are further columns of its row."""
         image_id = f"scene-{len(self._images):06d}"
         data = _png(draw(scene, self.size, rng))
-        (self.folder / "images" / f"{image_id}.png").write_bytes(data)
+        [place] = self._shards.add([(data, ".png")])
+        self._frames.append((image_id, place.file.name, place.offset, place.size))
         self._images.append(_row(image_id, split, scene, data, self.size) | more)
         self._captions.extend((image_id, text) for text in texts)
 
-    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The tables of images and captions."""
+    def tables(self) -> Tables:
+        """All of it; no more can be added."""
+        self._shards.close()
         captions = pd.DataFrame(self._captions, columns=["image_id", "caption"])
         captions.insert(0, "caption_id", range(len(captions)))
-        return pd.DataFrame(self._images), captions
+        frames = pd.DataFrame(self._frames, columns=FRAME_COLUMNS)
+        return Tables(pd.DataFrame(self._images), captions, self.folder, frames)
 
 
 def _row(image_id: str, split: str, scene: Scene, data: bytes, size: int) -> dict[str, object]:

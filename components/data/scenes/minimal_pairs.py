@@ -40,7 +40,9 @@ def build_minimal_pairs(folder: str | Path, *, num_images: int, image_size: int,
             for scene in minimal_pair(fact, combinations, rng):
                 pair, same = f"{fact}-{number:03d}", np.random.default_rng([seed, number])
                 writer.add("test", scene, references(scene, rng), same, pair=pair, fact=fact)
-    return write_tables(folder, *writer.tables())
+    tables = writer.tables()
+    write_tables(tables)
+    return tables
 
 
 def minimal_pair(fact: str, combinations: Combinations, rng: random.Random) -> tuple[Scene, Scene]:

@@ -16,7 +16,6 @@ A new source is one file in this folder, and `data.source` names it:
 """
 
 import hashlib
-import io
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -26,12 +25,17 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from components.config import Section
-from components.data.pictures import Problem, load_rgb
+from components.data.pictures import content, load_rgb
+from components.data.shards import Slice
 from components.data.tables import SPLITS
 from components.errors import UserError
 
 Files = str | list[str] | dict[str, str] | None
 """A file, files, or split -> file; below `data.folder`, or absolute."""
+
+
+SCRATCH = "scratch"
+"""Folder of `workdir` for files that go when the data set is complete: its pictures are in shards then."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Raw:
 
     images: image_id, file (relative to `root`), split (missing where the source has none), row (such as
         "captions.json: images[3]"), and columns of the source's own, of which `group` keeps images together
-        in one split
+        in one split. Of a picture that is a slice of a larger file also `shard` (that file, relative to
+        `root`), `offset`, `size`; `file` is then its name alone
     captions: image_id, caption, row
     root: the folder of the pictures
     """
@@ -57,7 +62,7 @@ class Found:
     width: int
     height: int
     sha256: str
-    num_frames: int = 1
+    frames: list[Slice]
 
 
 Records = list[dict[str, Any]] | dict[str, list[Any]]
@@ -88,26 +93,23 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, workdir: Path) -> Raw:
-        """The tables; a source that makes its pictures writes them below `workdir`.
+        """The tables; a source that makes its pictures writes them below `workdir`/SCRATCH.
 
         Raises:
             UserError: a file is missing or is not of this format; names the file.
         """
 
-    def ingest(self, file: Path, target: Path) -> Found:
-        """Decode the picture `file` completely and copy its bytes, unchanged, to `target`.
+    def ingest(self, place: Slice, scratch: Path) -> Found:
+        """Decode the picture at `place` completely; a source of clips writes their frames into `scratch`.
 
         Raises:
+            OSError: there is no such file.
             Problem: it is damaged, or of a size or mode that nobody meant.
         """
-        data = file.read_bytes()
-        if not data:
-            raise Problem("image-unreadable", "an empty file")
-        width, height = load_rgb(io.BytesIO(data)).size
-        if file != target:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        return Found(width, height, hashlib.sha256(data).hexdigest())
+        data = content(place)
+        width, height = load_rgb(data).size
+        whole = Slice(place.file, place.offset, len(data))
+        return Found(width, height, hashlib.sha256(data).hexdigest(), [whole])
 
     def annotation_files(self) -> dict[Path, str | None]:
         """File -> the split that params.yaml gives it, if any.

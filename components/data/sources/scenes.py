@@ -10,7 +10,7 @@ from components.config import Section
 from components.data.scenes.build import compose
 from components.data.scenes.facts import MINIMAL_PAIRS
 from components.data.scenes.minimal_pairs import build_minimal_pairs
-from components.data.sources.base import Raw, Source, raw_tables
+from components.data.sources.base import SCRATCH, Raw, Source, raw_tables
 
 
 class Scenes(Source):
@@ -28,12 +28,16 @@ class Scenes(Source):
     options: Options
 
     def read(self, workdir: Path) -> Raw:
-        """Draw the pictures into `workdir`/images, and the minimal pairs beside them."""
+        """Draw the pictures, and the minimal pairs into a folder of their own."""
         size = self.options.model_dump() | {"seed": self.seed}
-        images, captions = compose(workdir, **size)
+        drawn = compose(workdir / SCRATCH, **size)
         build_minimal_pairs(workdir / MINIMAL_PAIRS, **size)
         kept = ["image_id", "file", "split", "kind", "group", "objects", "scene"]
-        images = images.rename(columns={"file_name": "file"})[kept]
-        images["row"] = images["image_id"]
-        captions["row"] = captions["image_id"]
-        return raw_tables(images.to_dict("list"), captions.to_dict("list"), workdir / "images")
+        images = drawn.images.rename(columns={"file_name": "file"})[kept].assign(
+            row=drawn.images["image_id"],
+            shard=drawn.frames["file"],
+            offset=drawn.frames["offset"],
+            size=drawn.frames["size"],
+        )
+        captions = drawn.captions.assign(row=drawn.captions["image_id"])
+        return raw_tables(images.to_dict("list"), captions.to_dict("list"), drawn.folder)

@@ -1,19 +1,25 @@
 """`video`: a table of clips with captions (as `table`, with a column `video`); frames are sampled evenly.
 
-A clip becomes a folder of `data.num_frames` pictures or, if it is shorter, of as many as it has: the
-model gets the frames with their mask and time embeddings. Decoded by FFmpeg through PyAV.
+A clip becomes `data.num_frames` pictures or, if it is shorter, as many as it has, turned as a player shows
+them: the model gets the frames with their mask and time embeddings. Decoded by FFmpeg through PyAV.
 """
 
 import hashlib
-import shutil
+import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from components.config import Positive
-from components.data.pictures import MAX_PIXELS, Problem
+from components.data.pictures import MAX_PIXELS, Problem, content
+from components.data.shards import Slice
 from components.data.sources.base import Found
 from components.data.sources.table import FILE_COLUMNS, Table
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 QUALITY = 95  # of the JPEG frames
 
@@ -31,39 +37,49 @@ class Video(Table):
     options: Options
     file_columns = ("video", "clip", *FILE_COLUMNS)
 
-    def ingest(self, file: Path, target: Path) -> Found:
-        """Write the sampled frames of clip `file` as `target`/000.jpg, 001.jpg ..."""
-        frames = sample_frames(file, self.options.num_frames)
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+    def ingest(self, place: Slice, scratch: Path) -> Found:
+        """Write the sampled frames of the clip at `place` into `scratch`."""
+        data = content(place)
+        frames = sample_frames(data, self.options.num_frames)
+        digest = hashlib.sha256(f"{len(frames)} of ".encode() + data).hexdigest()
+        scratch.mkdir(parents=True, exist_ok=True)
+        written = []
         for number, frame in enumerate(frames):
-            frame.save(target / f"{number:03d}.jpg", quality=QUALITY)
-        digest = hashlib.sha256(f"{len(frames)} of ".encode() + file.read_bytes()).hexdigest()
+            file = scratch / f"{digest}-{number:03d}.jpg"
+            frame.save(file, quality=QUALITY)
+            written.append(Slice(file, 0, file.stat().st_size))
         width, height = frames[0].size
-        return Found(width, height, digest, num_frames=len(frames))
+        return Found(width, height, digest, written)
 
 
-def sample_frames(file: Path, number: int) -> list[Image.Image]:
-    """The frames in the middle of `number` equal parts of the clip; all frames if it has no more than that.
+def sample_frames(clip: bytes, number: int) -> list[Image.Image]:
+    """The frames in the middle of `number` equal parts of the clip, turned as a player shows them; all frames
+    if it has no more than that.
 
     Decoded twice, the first time to count: the length that a container declares is often wrong or missing.
 
     Raises:
         Problem: no video in it, or damaged.
     """
-    total = sum(1 for _ in _decode(file))
+    total = sum(1 for _ in _decode(clip))
     if not total:
         raise Problem("image-unreadable", "a clip without a frame")
     wanted = {int((i + 0.5) * total / number) for i in range(number)} if total > number else set(range(total))
-    return [frame.to_image() for position, frame in enumerate(_decode(file)) if position in wanted]
+    return [_upright(frame) for position, frame in enumerate(_decode(clip)) if position in wanted]
 
 
-def _decode(file: Path):
+def _upright(frame: "VideoFrame") -> Image.Image:
+    """As its rotation mark says: a phone stores what it filmed upright lying down. Degrees anticlockwise."""
+    image = frame.to_image()
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def _decode(clip: bytes) -> "Iterator[VideoFrame]":
     """The frames of the first video stream, one after the other."""
     import av  # FFmpeg: heavy, and only needed for clips
 
     try:
-        with av.open(str(file)) as container:
+        with av.open(io.BytesIO(clip)) as container:
             if not container.streams.video:
                 raise Problem("image-unreadable", "no video stream")
             stream = container.streams.video[0]
