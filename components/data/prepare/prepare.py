@@ -3,6 +3,7 @@
 source -> files decoded and copied -> splits -> schemas -> fail or quarantine -> tables, card, contact sheet
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from components.data.prepare.contact_sheet import contact_sheet, mixed
 from components.data.prepare.ingest import ingest_all
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
+from components.data.prepare.rules import severities
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import describe, validate
-from components.data.sources import Source, source_of
+from components.data.sources import Raw, Source, source_of
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
 from components.errors import UserError
 from components.files import atomic_path
@@ -27,7 +29,7 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
 
     Args:
         data: with on_invalid `fail`, any fault ends it; `quarantine` moves faulty rows to quarantine.parquet
-            and goes on; `licence` is of a source that has none of its own
+            and goes on; `severity` says so for single rules; `licence` is of a source without one of its own
         report: folder of the validation report, written in both cases
 
     Raises:
@@ -35,42 +37,47 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
         first of them.
     """
     out, source = Path(out), source_of(data)
+    severity = severities(data.on_invalid, data.severity)
     with atomic_path(out) as folder:
-        tables, root = collect(source, folder)
+        tables, raw = collect(source, folder)
         tables = Tables(
             tables.images.assign(split=assign_splits(tables.images, data)), tables.captions, folder
         )
-        clean, removed = check(tables, Path(report), data.on_invalid)
+        clean, removed = check(tables, Path(report), severity, raw)
         licence = source.licence or data.licence
-        clean = _finish(clean, removed, source=data.source, seed=data.seed, origin=root.name, licence=licence)
+        origin = raw.root.name
+        clean = _finish(clean, removed, source=source.name, seed=data.seed, origin=origin, licence=licence)
     return Tables(clean.images, clean.captions, out)
 
 
-def collect(source: Source, folder: Path) -> tuple[Tables, Path]:
-    """Bring tables and files of `source` into `folder`; returns them, faults and all, and their origin."""
+def collect(source: Source, folder: Path) -> tuple[Tables, Raw]:
+    """Bring tables and files of `source` into `folder`; returns them, faults and all, and what it read."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = source.read(folder)
+    print(*raw.notes, sep="\n", end="\n" if raw.notes else "")
     images = raw.images.rename(columns={"file": "file_name"})
     found = ingest_all(images["file_name"].tolist(), raw.root, folder / "images", source.ingest)
     images = pd.concat([images.reset_index(drop=True), found], axis=1)
     captions = raw.captions.assign(caption_id=range(len(raw.captions)))
-    return Tables(images, captions, folder), raw.root
+    return Tables(images, captions, folder), raw
 
 
-def check(tables: Tables, report: Path, on_invalid: str) -> tuple[Tables, pd.DataFrame]:
+def check(tables: Tables, report: Path, severity: Mapping[str, str], raw: Raw) -> tuple[Tables, pd.DataFrame]:
     """Validate, write the report, then raise, or take out what is faulty: (the rest, what was taken out)."""
     faults = validate(tables)
+    fatal = faults[faults["fault"].map(severity) == "fail"]
     clean, removed = tables, pd.DataFrame(columns=["table", "index"])
     try:
-        if on_invalid == "quarantine":
-            clean, removed = quarantine(tables, faults)
+        if fatal.empty:
+            clean, removed = quarantine(tables, faults, severity)
     finally:
-        write_report(report, tables, clean, faults, removed)
-    if on_invalid == "fail" and not faults.empty:
-        more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}. "
-        raise UserError(
-            describe(faults, more + "To go on without the faulty rows: data.on_invalid: quarantine.")
-        )
+        summary = {"left_out": raw.left_out, "notes": list(raw.notes)}
+        write_report(report, tables, clean, faults, removed, severity, summary)
+    if not fatal.empty:
+        more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}."
+        if fatal["index"].notna().all():
+            more += " To go on without the faulty rows: data.on_invalid: quarantine."
+        raise UserError(describe(fatal, more))
     return clean, removed
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from components.config import Positive
 from components.data.pictures import MAX_PIXELS, Problem
 from components.data.sources.base import Found
-from components.data.sources.table import FILE_COLUMNS, Table
+from components.data.sources.columns import IMAGE, VIDEO
+from components.data.sources.table import Table
 
 QUALITY = 95  # of the JPEG frames
 
@@ -29,7 +30,7 @@ class Video(Table):
         num_frames: Positive
 
     options: Options
-    file_columns = ("video", "clip", *FILE_COLUMNS)
+    image_columns = (*VIDEO, *IMAGE)
 
     def ingest(self, file: Path, target: Path) -> Found:
         """Write the sampled frames of clip `file` as `target`/000.jpg, 001.jpg ..."""
