@@ -35,10 +35,11 @@ class DataParams(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    source: str  # scenes | coco | karpathy | table | video, or one of yours in data/sources/
+    source: str  # scenes | auto, which looks what lies in the folder | one of data/sources/ by name
     folder: str  # where a user's data lies: DVC prepares again when anything in it changes
     on_invalid: Literal["fail", "quarantine"]
-    splits: Literal["auto", "given", "hash"]
+    severity: dict[str, Literal["report", "quarantine", "fail"]]  # of single rules; on_invalid: of all others
+    splits: Literal["auto", "given", "complete", "hash"]  # complete: test of half of val; see splits.py
     val_share: Annotated[float, Field(gt=0, lt=0.5)]
     test_share: Annotated[float, Field(gt=0, lt=0.5)]
     seed: int  # of the data set and its splits; the top-level seed is that of training

@@ -37,13 +37,15 @@ def told(tables: Tables) -> dict[str, tuple[str, list[str]]]:
     return {row.file_name: (row.split, references[row.image_id]) for row in tables.images.itertuples()}
 
 
-EXPECTED = {name: (split, [f"first of {name}", f"second of {name}"]) for name, split in SPLIT_OF.items()}
+EXPECTED = {
+    name: (split, [f"first of {name[0]}", f"second of {name[0]}"]) for name, split in SPLIT_OF.items()
+}
 
 
 def coco(name: str, number: int) -> tuple[dict, list[dict]]:
     image = {"id": number, "file_name": name, "split": SPLIT_OF[name]}
     return image, [
-        {"id": 1, "image_id": number, "caption": f"{which} of {name}"} for which in ("first", "second")
+        {"id": 1, "image_id": number, "caption": f"{which} of {name[0]}"} for which in ("first", "second")
     ]
 
 
@@ -139,7 +141,7 @@ def test_objects_go_by_split_where_ids_do(folder: Path) -> None:
 def test_karpathy_takes_objects_by_cocoid(folder: Path) -> None:
     images = [
         {"filepath": "images", "filename": name, "cocoid": 10 + number, "imgid": number, "split": split}
-        | {"sentences": [{"raw": f"a dog, {name}"}]}
+        | {"sentences": [{"raw": f"a dog, {name[0]}"}]}
         for number, (name, split) in enumerate(SPLIT_OF.items())
     ]
     (folder / "dataset_coco.json").write_text(json.dumps({"images": images}))
@@ -165,7 +167,7 @@ def test_karpathy_folds_restval_into_train(folder: Path) -> None:
             "imgid": number,
             "split": "restval" if split == "train" else split,
         }
-        | {"sentences": [{"raw": f"first of {name}"}, {"raw": f"second of {name}"}]}
+        | {"sentences": [{"raw": f"first of {name[0]}"}, {"raw": f"second of {name[0]}"}]}
         for number, (name, split) in enumerate(SPLIT_OF.items())
     ]
     (folder / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
@@ -226,7 +228,8 @@ def test_csv_rows_are_numbered_as_a_spreadsheet_shows_them(folder: Path) -> None
             "x.jsonl: line 2: not valid JSON",
         ),
         ("table", "x.parquet", "nope", "x.parquet: cannot be read"),
-        ("table", "x.txt", "nope", "the ending says none of"),
+        ("table", "x.xlsx", "nope", "the ending says none of .* Save it as CSV"),
+        ("table", "x.txt", "nope", "none of the columns .* It has: nope"),
     ],
 )
 def test_a_file_of_another_format_is_named(
@@ -238,13 +241,13 @@ def test_a_file_of_another_format_is_named(
 
 
 def test_unknown_sources_and_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'cocoo'. Known: coco, karpathy, scenes, table, video"):
+    with pytest.raises(UserError, match="'cocoo'. Known: auto, coco, karpathy, msrvtt, scenes, table, vid"):
         prepare(tmp_path / "out", source="cocoo")
     with pytest.raises(UserError, match="data.annotations is empty: the source 'coco'"):
         prepare(tmp_path / "out", source="coco")
     with pytest.raises(UserError, match="nowhere.json: no such file"):
         prepare(tmp_path / "out", source="coco", annotations="nowhere.json")
-    assert set(sources()) == {"coco", "karpathy", "scenes", "table", "video"}
+    assert set(sources()) == {"coco", "karpathy", "msrvtt", "scenes", "table", "video"}
 
 
 @pytest.mark.parametrize(
@@ -321,7 +324,7 @@ def test_given_splits_are_taken_and_bad_shares_refused() -> None:
     assert assign_splits(frame, tiny().data).isna().tolist() == [False, True, False]
     with pytest.raises(ValueError, match="less than 0.5"):
         tiny(data={"val_share": 0.5, "test_share": 0.5})
-    with pytest.raises(ValueError, match="'auto', 'given' or 'hash'"):
+    with pytest.raises(ValueError, match="'auto', 'given', 'complete' or 'hash'"):
         tiny(data={"splits": "random"})
 
 
@@ -400,11 +403,11 @@ def test_a_source_of_ones_own_is_one_file(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder / "mine")])
     options = {"source": "lines", "annotations": str(folder / "rows.txt")}
     for separator in ("|", ";"):
-        lines = [f"{n}{separator}{s}{separator}a picture of {n}\n" for n, s in SPLIT_OF.items()]
+        lines = [f"{n}{separator}{s}{separator}a picture of {n[0]}\n" for n, s in SPLIT_OF.items()]
         (folder / "rows.txt").write_text("".join(lines))
         tables = prepare(folder / "prepared", **options)
         options["separator"] = ";"
-    assert told(tables) == {n: (s, [f"a picture of {n}"]) for n, s in SPLIT_OF.items()}
+    assert told(tables) == {n: (s, [f"a picture of {n[0]}"]) for n, s in SPLIT_OF.items()}
 
 
 def test_coco_as_it_is_published_has_a_folder_and_a_file_a_split(folder: Path) -> None:
@@ -416,11 +419,11 @@ def test_coco_as_it_is_published_has_a_folder_and_a_file_a_split(folder: Path) -
         (folder / "images" / name).rename(Path(folders[split], "one.png"))
         files[split] = str(folder / f"captions_{split}.json")
         content = {"images": [{"id": 1, "file_name": "./one.png"}]}
-        content["annotations"] = [{"id": 1, "image_id": 1, "caption": f"first of {name}"}]
+        content["annotations"] = [{"id": 1, "image_id": 1, "caption": f"first of {name[0]}"}]
         Path(files[split]).write_text(json.dumps(content))
     tables = prepare(folder / "prepared", source="coco", annotations=files, images=folders)
     assert told(tables) == {
-        f"{split} 2014/one.png": (split, [f"first of {name}"]) for name, split in SPLIT_OF.items()
+        f"{split} 2014/one.png": (split, [f"first of {name[0]}"]) for name, split in SPLIT_OF.items()
     }
     assert all(tables.open_image(image_id) for image_id in tables.images["image_id"])
     with pytest.raises(UserError, match="data.images names no folder for 'test', only for train, val"):
@@ -439,11 +442,11 @@ def test_an_image_folder_a_split(folder: Path) -> None:
         place.mkdir(parents=True)
         (folder / "images" / name).rename(place / "0001.PNG")
         (place / "metadata.jsonl").write_text(
-            json.dumps({"file_name": "0001.PNG", "text": f"first of {name}"})
+            json.dumps({"file_name": "0001.PNG", "text": f"first of {name[0]}"})
         )
     tables = prepare(folder / "prepared", source="table", annotations=str(folder / "hub"))
     expected = zip(("train", "validation", "test"), SPLIT_OF.items(), strict=True)
-    assert told(tables) == {f"{d}/0001.PNG": (s, [f"first of {n}"]) for d, (n, s) in expected}
+    assert told(tables) == {f"{d}/0001.PNG": (s, [f"first of {n[0]}"]) for d, (n, s) in expected}
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -456,11 +459,13 @@ def test_spreadsheets_of_other_habits(folder: Path, separator: str) -> None:
         {
             "ID": range(3),
             "Image": [names[n] for n in SPLIT_OF],
-            "Captions ": [str([f"first of {n}", f"it's {n}"]) for n in SPLIT_OF],
+            "Captions ": [str([f"first of {n[0]}", f"it's {n[0]}"]) for n in SPLIT_OF],
             "Split": ["Train", "validation", "TEST"],
         }
     )
     frame.to_csv(folder / "rows.CSV", index=False, sep=separator)
     tables = ingest(folder, "table", annotations=str(folder / "rows.CSV"))
-    assert list(told(tables).values()) == [(s, [f"first of {n}", f"it's {n}"]) for n, s in SPLIT_OF.items()]
+    assert list(told(tables).values()) == [
+        (s, [f"first of {n[0]}", f"it's {n[0]}"]) for n, s in SPLIT_OF.items()
+    ]
     assert all(tables.open_image(image_id).size == (24, 20) for image_id in tables.images["image_id"])

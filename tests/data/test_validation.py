@@ -120,7 +120,7 @@ def plant(data: Builder) -> None:
     data.image("image-id-missing", id=None, caption=None)
     data.expected.add(("image-without-caption", f"captions.json: images[{len(data.images) - 1}]"))
     data.image("split-missing", split=None)
-    data.image("split-unknown", split="dev")
+    data.image("split-unknown", split="holdout")
     data.image("image-without-caption", caption=None)
     twin = data.image()
     data.image("image-twice", **twin, caption=None)
@@ -165,8 +165,12 @@ BAD_CAPTIONS = [
     ("caption-markup", "a dog<|endoftext|> and more"),
     ("caption-markup", "salt &amp; pepper on a table"),
     ("caption-markup", "see https://example.org/dog"),
-    ("caption-too-long", "dog" * 400),
-    ("caption-too-many-words", "dog " * 101),
+    ("caption-too-long", "dog" * 4000),
+    ("caption-holds-cells", "a dog\tanother.jpg"),
+    ("caption-holds-cells", "a dog 1000_0.jpg a cat"),
+    ("caption-is-list", "['a dog' and 'a cat']"),
+    ("caption-mojibake", "\u9518\u7e1ded circle"),
+    ("caption-mojibake", "a caf\u8305 in Paris"),
 ]
 
 
@@ -186,6 +190,7 @@ def quarantined(planted: Builder) -> Tables:
         "source": "coco",
         "annotations": str(planted.folder / "captions.json"),
         "on_invalid": "quarantine",
+        "severity": {"leak-by-caption": "quarantine"},
     }
     return prepare(planted.folder / "out" / "prepared", **options)
 
@@ -269,7 +274,7 @@ def test_an_empty_split_cannot_be_quarantined(tmp_path: Path) -> None:
         data.image(split="train")
     data.image(split="val")
     options = {"source": "coco", "annotations": str(data.write()), "on_invalid": "quarantine"}
-    with pytest.raises(UserError, match="split-empty in the data.*data.splits: hash"):
+    with pytest.raises(UserError, match=r"split-empty in the data \(.*test 0\).*splits: complete"):
         prepare(tmp_path / "prepared", **options)
 
 

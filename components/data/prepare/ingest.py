@@ -18,6 +18,7 @@ from rich.progress import track
 from components.data.pictures import Problem
 from components.data.shards import Slice
 from components.data.sources import Found
+from components.data.sources.locate import not_found
 
 CHUNK = 64  # pictures that one thread takes at a time
 PLACE = ("shard", "offset", "size")
@@ -52,7 +53,7 @@ def inside(root: Path, name: str) -> Path:
         if not file.resolve().is_relative_to(root.resolve()):
             raise Problem("image-outside", f"{name} links to {file.resolve()}")
         if not file.is_file():
-            raise Problem("image-missing", "a folder" if file.is_dir() else name)
+            raise Problem("image-missing", "a folder" if file.is_dir() else not_found(root, name))
     except OSError as error:  # a name that the file system cannot have
         raise Problem("image-missing", error.strerror or str(error)) from None
     return file

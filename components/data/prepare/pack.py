@@ -26,7 +26,7 @@ def pack(images: pd.DataFrame, folder: Path, copy: bool) -> pd.DataFrame:
         for image in images[["image_id", "file_name", "frames"]].itertuples():
             frames = tuple(image.frames)
             if frames not in packed:
-                stay = not copy and not frames[0].file.is_relative_to(folder)
+                stay = not copy and not frames[0].file.absolute().is_relative_to(folder.absolute())
                 packed[frames] = list(frames) if stay else shards.add(_contents(frames, image.file_name))
             for place in packed[frames]:
                 file = place.file.name if place.file.parent == folder else str(place.file.resolve())

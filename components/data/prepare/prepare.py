@@ -4,6 +4,7 @@ source -> pictures decoded -> splits -> schemas -> fail or quarantine -> shards,
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from components.data.prepare.ingest import PLACE, ingest_all
 from components.data.prepare.pack import pack, portable
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
+from components.data.prepare.rules import severities
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import describe, validate
-from components.data.sources import Source, source_of
+from components.data.sources import Raw, Source, source_of
 from components.data.sources.base import SCRATCH
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
 from components.errors import UserError
@@ -31,8 +33,8 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
 
     Args:
         data: with on_invalid `fail`, any fault ends it; `quarantine` moves faulty rows to quarantine.parquet
-            and goes on; `copy` false leaves pictures in the source's files; `licence` is of a source that has
-            none of its own
+            and goes on; `severity` says so for single rules; `copy` false leaves pictures in the source's
+            files; `licence` is of a source without one of its own
         report: folder of the validation report, written in both cases
 
     Raises:
@@ -40,47 +42,51 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
         first of them.
     """
     out, source = Path(out), source_of(data)
+    severity = severities(data.on_invalid, data.severity)
     with atomic_path(out) as folder:
-        tables, root = collect(source, folder)
+        tables, raw = collect(source, folder)
         tables = Tables(
             tables.images.assign(split=assign_splits(tables.images, data)), tables.captions, folder
         )
-        clean, removed = check(tables, Path(report), data.on_invalid)
+        clean, removed = check(tables, Path(report), severity, raw)
         licence = source.licence or data.licence
         frames = pack(clean.images, folder, data.copy_)
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-        about = {"source": data.source, "seed": data.seed, "origin": root.name, "licence": licence}
+        about = {"source": source.name, "seed": data.seed, "origin": raw.root.name, "licence": licence}
         clean = _finish(replace(clean, frames=frames), removed, **about)
         clean = replace(clean, frames=portable(frames, out))
         write_tables(clean)
     return replace(clean, folder=out)
 
 
-def collect(source: Source, folder: Path) -> tuple[Tables, Path]:
-    """The tables of `source` with what decoding found, faults and all, and the folder of its pictures."""
+def collect(source: Source, folder: Path) -> tuple[Tables, Raw]:
+    """The tables of `source` with what decoding found, faults and all, and what it read."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = source.read(folder)
+    print(*raw.notes, sep="\n", end="\n" if raw.notes else "")
     images = raw.images.rename(columns={"file": "file_name"}).reset_index(drop=True)
     found = ingest_all(images, raw.root, folder / SCRATCH, source.ingest)
     images = pd.concat([images.drop(columns=list(PLACE), errors="ignore"), found], axis=1)
     captions = raw.captions.assign(caption_id=range(len(raw.captions)))
-    return Tables(images, captions, folder), raw.root
+    return Tables(images, captions, folder), raw
 
 
-def check(tables: Tables, report: Path, on_invalid: str) -> tuple[Tables, pd.DataFrame]:
+def check(tables: Tables, report: Path, severity: Mapping[str, str], raw: Raw) -> tuple[Tables, pd.DataFrame]:
     """Validate, write the report, then raise, or take out what is faulty: (the rest, what was taken out)."""
     faults = validate(tables)
+    fatal = faults[faults["fault"].map(severity) == "fail"]
     clean, removed = tables, pd.DataFrame(columns=["table", "index"])
     try:
-        if on_invalid == "quarantine":
-            clean, removed = quarantine(tables, faults)
+        if fatal.empty:
+            clean, removed = quarantine(tables, faults, severity)
     finally:
-        write_report(report, tables, clean, faults, removed)
-    if on_invalid == "fail" and not faults.empty:
-        more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}. "
-        raise UserError(
-            describe(faults, more + "To go on without the faulty rows: data.on_invalid: quarantine.")
-        )
+        summary = {"left_out": raw.left_out, "notes": list(raw.notes)}
+        write_report(report, tables, clean, faults, removed, severity, summary)
+    if not fatal.empty:
+        more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}."
+        if fatal["index"].notna().all():
+            more += " To go on without the faulty rows: data.on_invalid: quarantine."
+        raise UserError(describe(fatal, more))
     return clean, removed
 
 

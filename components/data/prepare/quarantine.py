@@ -1,6 +1,7 @@
 """Move what is faulty to a table of its own, with the reason, and keep the rest."""
 
 import json
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -12,10 +13,14 @@ from components.errors import UserError
 COLUMNS = [*FAULT_COLUMNS, "record"]
 
 FOLLOWS = "image-quarantined"
-RULES[FOLLOWS] = Rule("the image of this caption was moved to the quarantine", "see the fault of the image")
+RULES[FOLLOWS] = Rule(
+    "the image of this caption was moved to the quarantine", "see the fault of the image", "quarantine", False
+)
 
 
-def quarantine(tables: Tables, faults: pd.DataFrame) -> tuple[Tables, pd.DataFrame]:
+def quarantine(
+    tables: Tables, faults: pd.DataFrame, severity: Mapping[str, str]
+) -> tuple[Tables, pd.DataFrame]:
     """Split `tables` into the clean rest and one row for every row taken out.
 
     What is taken out can make new faults (an image that lost its last caption), so this repeats until
@@ -23,6 +28,7 @@ def quarantine(tables: Tables, faults: pd.DataFrame) -> tuple[Tables, pd.DataFra
 
     Args:
         faults: what `validate(tables)` found
+        severity: of each rule; rows are taken out for those with `quarantine`
 
     Returns:
         The rest, and the quarantine: the columns of a fault (a row's first), and `record`, the row itself
@@ -33,7 +39,7 @@ def quarantine(tables: Tables, faults: pd.DataFrame) -> tuple[Tables, pd.DataFra
         taking out.
     """
     taken = []
-    while not faults.empty:
+    while not (faults := faults[faults["fault"].map(severity) == "quarantine"]).empty:
         if faults["index"].isna().any():
             raise UserError(_hopeless(faults[faults["index"].isna()].iloc[0], len(taken)))
         tables, rows = _take_out(tables, faults)
@@ -83,4 +89,5 @@ def _followers(captions: pd.DataFrame, lost: set[str]) -> pd.DataFrame:
 
 def _hopeless(fault: pd.Series, rounds: int) -> str:
     when = "after taking out what is faulty" if rounds else "in the data"
-    return f"{fault['fault']} {when}: {fault['reason']}; {fault['advice']}."
+    value = "" if pd.isna(fault["value"]) else f" ({fault['value']})"
+    return f"{fault['fault']} {when}{value}: {fault['reason']}; {fault['advice']}."

@@ -7,6 +7,7 @@ faults.parquet    every fault: table, row, value, reason, advice
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,25 @@ import pandas as pd
 
 from components.data.display import data_uri
 from components.data.pictures import Problem, load_rgb
+from components.data.prepare.schema import annotate
 from components.data.prepare.validate import count
 from components.data.tables import SPLITS, Tables
 from components.files import atomic_path
 
+LISTED = 1000  # sentences in two splits, in validation.json
 EXAMPLES = 12  # of each kind of fault on the page
 THUMBNAIL = 96
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def write_report(
-    folder: str | Path, tables: Tables, clean: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame
+    folder: str | Path,
+    tables: Tables,
+    clean: Tables,
+    faults: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    severity: Mapping[str, str],
+    source: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the three files into `folder` and return what validation.json says.
 
@@ -34,9 +43,14 @@ def write_report(
         clean: what is left of it
         faults: what was found in `tables`
         quarantine: the rows taken out, if any
+        severity: of each rule
+        source: what reading told: notes, and how much was left out
     """
     folder = Path(folder)
-    summary = summarize(clean, faults, quarantine)
+    faults = faults.assign(severity=faults["fault"].map(severity))
+    summary = summarize(clean, faults, quarantine) | source
+    if repeated := in_two_splits(tables):
+        summary["sentences_in_two_splits"] = repeated
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text()
     )
@@ -60,9 +74,21 @@ def summarize(tables: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame) ->
         "captions": len(tables.captions),
         "captions_an_image": _spread(references),
         "words_a_caption": _spread(words),
-        "faults": count(faults),
+        "faults": count(faults[faults["severity"] != "report"]),
+        "reported": count(faults[faults["severity"] == "report"]),
         "quarantined": {"images": int(out.get("images", 0)), "captions": int(out.get("captions", 0))},
     }
+
+
+def in_two_splits(tables: Tables) -> dict[str, Any]:
+    """The sentences that stand in more than one split: their number, and the first of them by split."""
+    _, captions = annotate(tables.images, tables.captions)
+    captions = captions[captions["split"].isin(SPLITS) & (captions["key"] != "")]
+    splits = captions.groupby("key", sort=False)["split"].agg(lambda several: sorted(set(several)))
+    several = splits[splits.map(len) > 1]
+    if several.empty:
+        return {}
+    return {"number": len(several), "examples": dict(several.head(LISTED).items())}
 
 
 def data_metrics(path: str | Path) -> dict[str, float]:
@@ -74,8 +100,9 @@ def data_metrics(path: str | Path) -> dict[str, float]:
         return {}
     summary = json.loads(path.read_text(encoding="utf-8"))
     counts = {"captions": summary["captions"], "faults": sum(summary["faults"].values())}
-    for group in ("images", "faults", "quarantined"):
+    for group in ("images", "faults", "reported", "quarantined", "left_out"):
         counts |= {f"{group}/{name}": number for name, number in summary[group].items()}
+    counts["sentences_in_two_splits"] = summary.get("sentences_in_two_splits", {}).get("number", 0)
     return {f"data/{name}": float(number) for name, number in counts.items()}
 
 
@@ -94,6 +121,7 @@ def _kinds(faults: pd.DataFrame, tables: Tables) -> list[dict[str, Any]]:
         {
             "name": name,
             "count": len(group),
+            "severity": group[0].severity,
             "reason": group[0].reason,
             "advice": group[0].advice,
             "rows": [_example(fault, tables) for fault in group[:EXAMPLES]],

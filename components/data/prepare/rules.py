@@ -1,9 +1,11 @@
 """The single checks that `schema` is made of: each has a name, a reason and an advice."""
 
+import difflib
 import re
 import unicodedata
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pandera.pandas as pa
 from ftfy.badness import is_bad
 
 from components.data.tables import SPLITS
+from components.errors import UserError
 
 UNUSUAL = "[^ -~]"
 """What most captions are without: anything but printable ASCII."""
@@ -21,33 +24,86 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 """Direction marks, zero-width spaces, byte order marks; not the joiners, which scripts and emoji need."""
 
-MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<\|[a-z]+\|>|&(?:[a-zA-Z]{2,8}|#\d{1,6});|https?://|www\.")
-"""Tags, entities and addresses: what is left of a web page; and <|endoftext|>, GPT-2's own mark."""
+TAGS = (
+    "a|abbr|article|b|blockquote|body|br|button|center|code|div|em|font|form|h[1-6]|head|hr|html|i|iframe|img"
+    "|input|label|li|link|meta|ol|p|pre|s|script|section|small|span|strong|style|sub|sup|table|tbody|td|th|title"
+    "|tr|u|ul|video"
+)
+MARKUP = re.compile(
+    rf"<(?:{TAGS})\s*/?>|</[a-z][^<>]*>|<[a-z]+\s[^<>]*=[^<>]*>|<!--"
+    r"|<\|[a-z]+\|>|&(?:[a-z]{2,8}|#\d{1,6});|https?://|www\.",
+    re.IGNORECASE,
+)
+"""Tags, entities and addresses: what is left of a web page; and <|endoftext|>, GPT-2's own mark.
+
+A mask such as <PERSON> is a word."""
+
+CELLS = re.compile(r"\t|[\w-]\.(?:jpe?g|png|gif|webp|bmp|tiff?)\b", re.IGNORECASE)
+"""A tab, or the name of a picture: what a row that was swallowed leaves in a caption."""
+
+LIST = re.compile(r"""\s*\[\s*(?P<quote>['"]).*(?P=quote)\s*\]\s*""", re.DOTALL)
+"""['a', 'b']: a list, where reading could make nothing of it."""
+
+DOUBLE_BYTE = ("gbk", "big5", "cp932", "cp949")
+"""Encodings of East Asia, which decode nearly every UTF-8 text without complaint."""
+
+GLUED = re.compile("[A-Za-z][^ -~\\s]|[^ -~\\s][A-Za-z]")
+"""A Latin letter beside another script's."""
+
+SEVERITIES = ("report", "quarantine", "fail")
 
 
 class Rule(NamedTuple):
-    """Why a check is made, and what to do about a fault."""
+    """Why a check is made, what to do about a fault, and what `prepare` does about it."""
 
     reason: str
     advice: str
+    severity: str | None = None  # of SEVERITIES; None: data.on_invalid
+    reportable: bool = True  # False: nothing downstream could use such a row
 
 
 RULES: dict[str, Rule] = {
-    "column_in_dataframe": Rule("a column is missing", "write the table anew"),
-    "dtype": Rule("a column has values of the wrong type", "write the table anew"),
+    "column_in_dataframe": Rule("a column is missing", "write the table anew", reportable=False),
+    "dtype": Rule("a column has values of the wrong type", "write the table anew", reportable=False),
 }
 """Name of a check -> its reason and advice; filled by `rule`."""
 
 
-def rule(name: str, check: Callable, reason: str, advice: str) -> pa.Check:
-    """A check called `name` over a whole column or table; missing values are given to it like all others."""
-    RULES[name] = Rule(reason, advice)
+def rule(name: str, check: Callable, reason: str, advice: str, **about: Any) -> pa.Check:
+    """A check called `name` over a whole column or table; missing values are given to it like all others.
+
+    `about` is of `Rule`.
+    """
+    RULES[name] = Rule(reason, advice, **about)
     return pa.Check(check, error=name, ignore_na=False)
 
 
 def found(problem: str, reason: str, advice: str) -> pa.Check:
     """A check that reading or decoding has not ended in `problem`."""
-    return rule(problem, lambda problems: problems.fillna("") != problem, reason, advice)
+    check = partial(_is_not, problem)
+    return rule(problem, check, reason, advice, reportable=False)
+
+
+def _is_not(problem: str, problems: pd.Series) -> pd.Series:
+    return problems.fillna("") != problem
+
+
+def severities(on_invalid: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Rule -> what is done about its faults: what `given` says, else the rule's own way, else `on_invalid`.
+
+    Raises:
+        UserError: no such rule; or `report` for one whose rows nothing downstream could use.
+    """
+    for name, severity in given.items():
+        if name not in RULES:
+            near = difflib.get_close_matches(name, RULES, 3) or RULES
+            raise UserError(f"data.severity: no rule {name!r}. Near it: {', '.join(near)}.")
+        if severity == "report" and not RULES[name].reportable:
+            raise UserError(
+                f"data.severity: {name} cannot be 'report': nothing could be done with such a row. "
+                "Take quarantine or fail."
+            )
+    return {name: given.get(name) or rule.severity or on_invalid for name, rule in RULES.items()}
 
 
 def filled(values: pd.Series) -> pd.Series:
@@ -57,7 +113,20 @@ def filled(values: pd.Series) -> pd.Series:
 
 def mojibake(text: str) -> bool:
     """Whether it was decoded with the wrong encoding, or has bytes that could not be decoded at all."""
-    return "\ufffd" in text or is_bad(text)
+    return "\ufffd" in text or is_bad(text) or any(_is_utf8_as(text, name) for name in DOUBLE_BYTE)
+
+
+def _is_utf8_as(text: str, encoding: str) -> bool:
+    """Whether UTF-8 was read as a double-byte encoding: its bytes are UTF-8, and scripts are glued together.
+
+    ftfy does not look for these: 'caf茅' was 'café', and a byte order mark becomes '锘'.
+    """
+    if not GLUED.search(text):
+        return False
+    try:
+        return not text.encode(encoding).decode("utf-8").isascii()
+    except UnicodeError:
+        return False
 
 
 def without(found: Callable[[str], object], hint: str = UNUSUAL) -> Callable[[pd.Series], pd.Series]:
@@ -100,6 +169,12 @@ def ambiguous_ids(images: pd.DataFrame) -> pd.Series:
     """An id that stands for one file only."""
     distinct = images.groupby("image_id")["file_name"].transform("nunique")
     return ~(distinct > 1)
+
+
+def scored(splits: pd.Series) -> bool:
+    """Val and test have two images at least, or none at all, which is another rule's matter."""
+    counts = splits.value_counts()
+    return all(counts.get(split, 2) >= 2 for split in SPLITS[1:])
 
 
 def in_one_split(key: str) -> Callable[[pd.DataFrame], pd.Series]:

@@ -6,18 +6,39 @@ import pandas as pd
 
 from components.config import DataParams
 from components.data.tables import SPLITS
+from components.errors import UserError
 
 
 def assign_splits(images: pd.DataFrame, data: DataParams) -> pd.Series:
     """The split of every image, of the columns image_id, sha256, split and perhaps group.
 
-    Where `data.splits` is `given`, the source's; `hash` makes them; `auto`, if the source has none at all.
+    Where `data.splits` is `given`, the source's; `hash` makes them; `auto`, if the source has none at all, or
+    train only. `complete` keeps the source's and makes what is missing: val of a share of train, test of half
+    of val.
     A group (the column `group`; else the picture's content) goes to one split, decided by its hash with the
     seed alone: adding images moves no other image. Pictures of equal content go with the first of them.
+
+    Raises:
+        UserError: `complete`, and there is no train split.
     """
-    if data.splits == "given" or (data.splits == "auto" and images["split"].notna().any()):
-        return images["split"]
-    return _groups(images).map(lambda group: _split(group, data)).astype("str")
+    train, val, test = SPLITS
+    given = images["split"]
+    present = set(given.dropna())
+    if data.splits == "given" or (data.splits == "auto" and present - {train}):
+        return given
+    positions = _groups(images).map(lambda group: _position(group, data.seed))
+    if data.splits != "complete":
+        return positions.map(lambda position: _split(position, data)).astype("str")
+    if train not in present:
+        names = ", ".join(sorted(present)) or "no split"
+        raise UserError(f"data.splits is complete, but the data have no train (only {names}): take hash.")
+    if val not in present:
+        share = data.val_share if test in present else 2 * data.val_share
+        given = given.mask((given == train) & (positions < share), val)
+    if test not in present:
+        within = positions if val in present else positions / share
+        given = given.mask((given == val) & (within < 0.5), test)
+    return given.astype("str")
 
 
 def _groups(images: pd.DataFrame) -> pd.Series:
@@ -28,11 +49,15 @@ def _groups(images: pd.DataFrame) -> pd.Series:
     return group.groupby(content).transform("first")
 
 
-def _split(group: str, data: DataParams) -> str:
-    """A number in [0, 1) from the hash, cut into test, val and train."""
-    digest = hashlib.sha256(f"{data.seed}:{group}".encode()).digest()
-    position = int.from_bytes(digest[:8]) / 2**64
-    train_name, val_name, test_name = SPLITS
+def _position(group: str, seed: int) -> float:
+    """A number in [0, 1) from the hash."""
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _split(position: float, data: DataParams) -> str:
+    """[0, 1) cut into test, val and train."""
+    train, val, test = SPLITS
     if position < data.test_share:
-        return test_name
-    return val_name if position < data.test_share + data.val_share else train_name
+        return test
+    return val if position < data.test_share + data.val_share else train

@@ -5,7 +5,7 @@ import pandera.pandas as pa
 
 from components.data.prepare.rules import RULES
 from components.data.prepare.schema import CAPTIONS, IMAGES, annotate
-from components.data.tables import Tables
+from components.data.tables import SPLITS, Tables
 
 FAULT_COLUMNS = ["table", "index", "row", "image_id", "column", "value", "fault", "reason", "advice"]
 SHOWN = 10  # faults in a message
@@ -48,9 +48,12 @@ def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame, shown: str) ->
     faults = faults.rename(columns={"check": "fault", "failure_case": "value"})
     faults["index"] = faults["index"].astype("Int64")
     rows = faults["index"].dropna()
+    of_splits = faults["index"].isna() & (faults["column"] == "split")
     for column in ("row", "image_id"):
         faults[column] = frame[column].reindex(rows).set_axis(rows.index) if column in frame else pd.NA
     _fill_values(faults, frame, rows, shown)
+    if of_splits.any() and "split" in frame:
+        faults.loc[of_splits, "value"] = _sizes(frame)
     faults["table"] = table
     faults["reason"] = [RULES[fault].reason for fault in faults["fault"]]
     faults["advice"] = [RULES[fault].advice for fault in faults["fault"]]
@@ -64,6 +67,12 @@ def _fill_values(faults: pd.DataFrame, frame: pd.DataFrame, rows: pd.Series, sho
     of_file = faults["column"] == "problem"
     text = faults["value"].astype("str").where(faults["index"].isna(), values.reindex(faults.index))
     faults["value"] = text.where(~of_file, details.reindex(faults.index))
+
+
+def _sizes(images: pd.DataFrame) -> str:
+    """'train 24, val 6, test 0'."""
+    counts = images["split"].value_counts()
+    return ", ".join(f"{split} {counts.get(split, 0)}" for split in SPLITS)
 
 
 def describe(faults: pd.DataFrame, more: str) -> str:
@@ -81,6 +90,6 @@ def count(faults: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(number) for name, number in faults["fault"].value_counts().items()}
 
 
-def _shorten(value: object, length: int = 60) -> str:
+def _shorten(value: object, length: int = 240) -> str:
     text = "missing" if pd.isna(value) else repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -3,11 +3,13 @@
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from components.config import DataParams, explain
+from components.data.sources.auto import AUTO, recognise
 from components.data.sources.base import Found, Raw, Source
 from components.errors import UserError
 
@@ -22,25 +24,31 @@ def sources() -> dict[str, type[Source]]:
 
 
 def source_of(data: DataParams) -> Source:
-    """The source that `data.source` names, with its options.
+    """The source that `data.source` names, with its options; of `auto`, the one that reads what lies there.
 
     Raises:
-        UserError: there is none of that name; it has no such option, or not of that value.
+        UserError: there is none of that name; it has no such option, or not of that value; or `auto`
+            recognises nothing.
     """
-    known = sources()
-    if data.source not in known:
-        raise UserError(f"data.source is {data.source!r}. Known: {', '.join(sorted(known))}.")
-    source = known[data.source]
+    known, name, given, notes = sources(), data.source, data.options, []
+    if name == AUTO:
+        name, annotations, notes = recognise(Path(data.folder), given.get("annotations"))
+        given = given | {"annotations": annotations}
+    if name not in known:
+        raise UserError(f"data.source is {name!r}. Known: {', '.join(sorted([AUTO, *known]))}.")
+    source = known[name]
     own = source.Options.model_fields
-    for key, value in data.options.items():
+    for key, value in given.items():
         if key not in own and not _rests(key, value, known.values()):
-            told = f"data.{key} is {value!r}: the source '{data.source}' has no such option."
+            told = f"data.{key} is {value!r}: the source '{name}' has no such option."
             raise UserError(f"{told} It has: {', '.join(own)}.")
     try:
-        options = source.Options(**{key: value for key, value in data.options.items() if key in own})
+        options = source.Options(**{key: value for key, value in given.items() if key in own})
     except ValidationError as error:
         raise UserError(explain(error, source.Options, section="data")) from None
-    return source(options, data.folder, data.seed)
+    made = source(options, data.folder, data.seed)
+    made.notes += notes
+    return made
 
 
 def _rests(key: str, value: Any, classes: Iterable[type[Source]]) -> bool:

@@ -16,22 +16,23 @@ A new source is one file in this folder, and `data.source` names it:
 """
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from components.config import Section
-from components.data.pictures import content, load_rgb
+from components.data.pictures import Problem, content, load_rgb
 from components.data.shards import Slice
+from components.data.sources.locate import common_root, find_folder, has, locate
 from components.data.tables import SPLITS
 from components.errors import UserError
 
-Files = str | list[str] | dict[str, str] | None
-"""A file, files, or split -> file; below `data.folder`, or absolute."""
+Files = str | list[str] | dict[str, str | list[str]] | None
+"""A file, files, or split -> file or files; below `data.folder`, or absolute."""
 
 
 SCRATCH = "scratch"
@@ -46,13 +47,17 @@ class Raw:
         "captions.json: images[3]"), and columns of the source's own, of which `group` keeps images together
         in one split. Of a picture that is a slice of a larger file also `shard` (that file, relative to
         `root`), `offset`, `size`; `file` is then its name alone
-    captions: image_id, caption, row
+    captions: image_id, caption, row; a caption may be a Problem
     root: the folder of the pictures
+    notes: what was taken for what, and what was not read, in sentences
+    left_out: why rows are not among these -> how many, where that is no fault
     """
 
     images: pd.DataFrame
     captions: pd.DataFrame
     root: Path = field(default_factory=Path)
+    notes: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Found:
     sha256: str
     frames: list[Slice]
 
+
+SAMPLE = 20  # names of pictures that are looked for to find their folder
 
 Records = list[dict[str, Any]] | dict[str, list[Any]]
 """Rows, or columns."""
@@ -90,6 +97,8 @@ class Source(ABC):
 
     def __init__(self, options: Section, folder: str | Path = ".", seed: int = 0):
         self.options, self.folder, self.seed = options, Path(folder), seed
+        self.notes: list[str] = []
+        self.left_out: Counter[str] = Counter()
 
     @abstractmethod
     def read(self, workdir: Path) -> Raw:
@@ -128,10 +137,12 @@ class Source(ABC):
             UserError: a file does not exist.
         """
         given = getattr(self.options, key) or []
-        if isinstance(given, dict):
-            files = {self.folder / file: split for split, file in given.items()}
-        else:
-            files = {self.folder / file: None for file in ([given] if isinstance(given, str) else given)}
+        by_split = given if isinstance(given, dict) else {None: given}
+        files = {
+            self.folder / file: split
+            for split, several in by_split.items()
+            for file in ([several] if isinstance(several, str) else several)
+        }
         for file in files:
             if not file.exists():
                 raise UserError(f"data.{key}: {file}: no such file.")
@@ -141,27 +152,46 @@ class Source(ABC):
         """Rows as `Raw`, where files may lie in several folders: one a split, or one an annotation file.
 
         Args:
-            images: with `beside`, the folder that `file` is relative to where data.images says nothing
+            images: with `beside`, the folder that `file` is relative to where data.images says nothing; and
+                names as other people write them (`locate`)
 
         Raises:
             UserError: a folder does not exist, or data.images has none for a split.
         """
         places = [(split_name(image.get("split")), image.pop("beside")) for image in images]
-        folders = {place: self._folder(*place) for place in dict.fromkeys(places)}
-        root = Path(os.path.commonpath(folders.values())) if folders else Path()
+        names: dict[tuple[str | None, Path], list[str]] = {place: [] for place in places}
         for image, place in zip(images, places, strict=True):
-            if folders[place] != root and isinstance(image["file"], str):
-                image["file"] = (PurePosixPath(folders[place].relative_to(root)) / image["file"]).as_posix()
-        return raw_tables(images, captions, root)
+            image["file"] = file_name(image["file"])
+            if image["file"] and len(names[place]) < SAMPLE:
+                names[place].append(image["file"])
+        folders = {place: self._folder(*place, names[place]) for place in names}
+        found = [
+            locate(image["file"], folders[place], self.folder, place[1])
+            for image, place in zip(images, places, strict=True)
+        ]
+        absolute = {folder: folder.absolute() for folder, _ in found}
+        root = common_root([*absolute])
+        for image, (folder, name) in zip(images, found, strict=True):
+            image["file"] = name and (absolute[folder].relative_to(root) / name).as_posix()
+        raw = raw_tables(images, captions, root)
+        return replace(raw, notes=tuple(self.notes), left_out=dict(self.left_out))
 
-    def _folder(self, split: str | None, beside: Path) -> Path:
+    def _folder(self, split: str | None, beside: Path, names: list[str]) -> Path:
+        """The folder of the files `names` and all others of `split`: data.images, or one that has them."""
         given = self.options.images
         if isinstance(given, dict):
             given = {split_name(name): folder for name, folder in given.items()}
             if split in SPLITS and split not in given:
                 raise UserError(f"data.images names no folder for '{split}', only for {', '.join(given)}.")
             given = given.get(split)
-        folder = self.folder / given if given else beside
+        if given:
+            folder = self.folder / given
+        elif beside.is_dir() and any(has(beside, name) for name in names):
+            return beside
+        elif folder := find_folder(names, self.folder, split):
+            self.notes.append(f"pictures{f' of {split}' if split else ''}: found in {folder}")
+        else:
+            folder = beside
         if not folder.is_dir():
             raise UserError(f"data.images: {folder}: no such folder.")
         return folder
@@ -184,14 +214,16 @@ def raw_tables(images: Records, captions: Records, root: Path) -> Raw:
 
 def checked_text(captions: pd.DataFrame) -> pd.DataFrame:
     """Captions with `problem` and `detail` for those that are no text, or text that UTF-8 cannot hold."""
-    problems = [_problem(value) for value in captions["caption"]]
-    texts = [
-        value if problem is None else None
-        for value, problem in zip(captions["caption"], problems, strict=True)
-    ]
+    values = list(captions["caption"])
+    problems = [_problem(value) for value in values]
+    texts = [value if problem is None else None for value, problem in zip(values, problems, strict=True)]
     details = [
-        None if problem is None else ascii(value)
-        for value, problem in zip(captions["caption"], problems, strict=True)
+        value.detail
+        if isinstance(value, Problem)
+        else None
+        if problem in (None, "caption-missing")
+        else ascii(value)
+        for value, problem in zip(values, problems, strict=True)
     ]
     return captions.assign(
         caption=pd.Series(texts, captions.index, dtype="str"),
@@ -201,6 +233,8 @@ def checked_text(captions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _problem(value: Any) -> str | None:
+    if isinstance(value, Problem):
+        return value.fault
     if value is None or (isinstance(value, float) and value != value):
         return "caption-missing"
     if not isinstance(value, str):
@@ -214,7 +248,11 @@ def _problem(value: Any) -> str | None:
     return None
 
 
-SYNONYMS = {"training": "train", "restval": "train", "validation": "val", "valid": "val", "testing": "test"}
+SYNONYMS = {
+    **dict.fromkeys(("training", "restval", "trn"), "train"),
+    **dict.fromkeys(("validation", "validate", "valid", "dev", "development"), "val"),
+    **dict.fromkeys(("testing", "tst"), "test"),
+}
 
 
 def split_name(value: Any) -> str | None:
@@ -223,7 +261,7 @@ def split_name(value: Any) -> str | None:
     return name and SYNONYMS.get(name.lower(), name.lower() if name.lower() in SPLITS else name)
 
 
-def _file_name(value: Any) -> str | None:
+def file_name(value: Any) -> str | None:
     """Without './' and '//': the name under which the picture will be found again."""
     name = plain_text(value)
     return name and PurePosixPath(name).as_posix()
@@ -238,4 +276,4 @@ def plain_text(value: Any) -> str | None:
     return str(int(value)) if value == int(value) else str(value)
 
 
-CLEAN = {"split": split_name, "file": _file_name}
+CLEAN = {"split": split_name, "file": file_name}

@@ -36,6 +36,7 @@ class Coco(Source):
         files = self.annotation_files()
         for file, split in files.items():
             content = read_json(file)
+            refuse_instances(file, content)
             images.append([_image(file, n, e, split) for n, e in enumerate(entries(file, content, "images"))])
             captions.append(
                 [_caption(file, n, e) for n, e in enumerate(entries(file, content, "annotations"))]
@@ -52,6 +53,20 @@ class Coco(Source):
                 for row in chain(*tables):
                     row["image_id"] = f"{split}/{row['image_id']}" if row["image_id"] is not None else None
         return self.tables([*chain(*images)], [*chain(*captions)])
+
+
+def refuse_instances(file: Path, content: dict[str, Any]) -> None:
+    """Name the mistake where boxes are given for captions.
+
+    Raises:
+        UserError: annotations have categories, and no captions.
+    """
+    first = next(entries(file, content, "annotations"), {}) if "annotations" in content else {}
+    if "category_id" in first and "caption" not in first:
+        raise UserError(
+            f"{file}: objects, no captions. Take captions_*.json of the same pictures; this file can be "
+            "data.objects."
+        )
 
 
 def _image(file: Path, number: int, image: dict[str, Any], split: str | None) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from components.config import Positive
 from components.data.pictures import MAX_PIXELS, Problem, content
 from components.data.shards import Slice
 from components.data.sources.base import Found
-from components.data.sources.table import FILE_COLUMNS, Table
+from components.data.sources.columns import IMAGE, VIDEO
+from components.data.sources.table import Table
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -35,7 +36,7 @@ class Video(Table):
         num_frames: Positive
 
     options: Options
-    file_columns = ("video", "clip", *FILE_COLUMNS)
+    image_columns = (*VIDEO, *IMAGE)
 
     def ingest(self, place: Slice, scratch: Path) -> Found:
         """Write the sampled frames of the clip at `place` into `scratch`."""
