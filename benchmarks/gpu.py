@@ -10,7 +10,6 @@ import random
 import time
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from components.model import CaptionModel, for_inference

@@ -9,7 +9,7 @@ from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.tracking import tables_digest
 from flows.features import open_features
-from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION, require_model, require_results
+from flows.paths import MODELS, PREPARED, REPORT, RESULTS, VALIDATION, require_model
 from flows.stage import main, stage
 
 
@@ -25,8 +25,7 @@ def report(variants: list[Variant] | None = None) -> None:
     params, tables = Params.load(), read_tables(PREPARED)
     variants = variants or params.variants
     for variant in variants:
-        require_model(variant)
-        require_results(variant)
+        require_model(variant, evaluated=True)
     page = build_report(
         variants,
         tables,

@@ -15,7 +15,7 @@ from rich.console import Console
 from components.config import Params, Variant
 from components.data.prepare.report import data_metrics
 from components.data.tables import Tables, read_tables
-from components.evaluation.scoring.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import print_failure
 from components.program import main as run_program
 from components.tracking import VariantRun, dataset_entry, open_variant_run, tables_digest
 from flows.artifacts import run_artifact
@@ -84,8 +84,7 @@ def train_here(variant: str) -> None:
             f"{variant}: {scores['truncated_captions']} training captions have more than "
             f"{params.train.max_tokens} tokens and were cut (train.max_tokens)"
         )
-    if choice.best.degenerate:
-        Console().print(failure_panel(variant, choice.best.degenerate))
+    print_failure(variant, choice.best.degenerate)
 
 
 def open_init(source: str | None, variant: str) -> "Init | None":
@@ -121,9 +120,8 @@ def validation_samples(tables: Tables, seed: int, count: int = 12):
 
     val = tables.split("val").sample(count, seed)
     references = val.references()
-    image_ids = list(val.images["image_id"])
-    clips = [val.open_frames(image_id) for image_id in image_ids]
-    return Samples(image_ids, clips, [references[image_id][0] for image_id in image_ids])
+    clips = [val.open_frames(image_id) for image_id in references]
+    return Samples(list(references), clips, [captions[0] for captions in references.values()])
 
 
 if __name__ == "__main__":
