@@ -29,7 +29,6 @@ class Section(BaseModel):
 class DataParams(Section):
     """Stage `prepare`: where pictures and captions come from, and what they must be like.
 
-
     All further keys are options of sources: `components.data.sources.source_of` checks them.
     """
 

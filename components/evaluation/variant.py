@@ -41,13 +41,13 @@ def evaluate_variant(
     systems = {
         MODEL: decoded.captions,
         "nearest_neighbour": _nearest_neighbour(features, train, image_ids),
-        "blind": baselines.blind(decoded.captions, shown),
+        "blind": {image_id: decoded.captions[shown[image_id]] for image_id in image_ids},
         "most_frequent": dict.fromkeys(image_ids, baselines.most_frequent(train.captions["caption"])),
     }
     clip = load_clip(Path(towers) / "clip").to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
     embeds = features.image_embeds(image_ids)
-    truth = Truth.of(tables, test)
+    truth = Truth(tables, test)
     said = {name: [captions[i] for i in image_ids] for name, captions in systems.items()}
     extra = {
         name: {"clip": clip_scores(clip, tokenizer, embeds, captions)} | truth.statistics(captions)

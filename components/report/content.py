@@ -1,6 +1,5 @@
 """What the page shows, as plain data: it can be filled from a real run or by hand."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from components.errors import UserError
-from components.evaluation.results import Metrics, read_metrics, read_per_image
+from components.evaluation.results import Metrics, read_json, read_metrics, read_per_image
 
 
 @dataclass(frozen=True)
@@ -121,20 +119,6 @@ def _marks(rows: pd.DataFrame) -> dict[str, dict]:
     """`wrong_words` and `right` of a `Variant`, where the data says what is true."""
     right = rows["entirely_right"] == 1 if "entirely_right" in rows else rows["wrong_names"].str.len() == 0
     return {"wrong_words": rows["wrong_words"].to_dict(), "right": right.to_dict()}
-
-
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file, None if there is no such file.
-
-    Raises:
-        UserError: not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Delete it and run `dvc repro`.") from None
 
 
 def choose_pictures(

@@ -116,12 +116,8 @@ class ValidationCider:
 
     def score(self, captions: Captions) -> float:
         """CIDEr of these captions; the images must be those of the references."""
-        return self.scores(captions)["CIDEr"]
-
-    def scores(self, captions: Captions) -> dict[str, float]:
-        """All scores that need no METEOR: CIDEr, BLEU-1..4, ROUGE-L."""
         statistics = coco_statistics({"": captions}, self.references, with_meteor=False)[""]
-        return {m.name: m.corpus(statistics[m.family]) for m in METRICS.values() if m.family in statistics}
+        return METRICS["CIDEr"].corpus(statistics["cider"])
 
 
 def _one_system(captions: list[str], references: list[list[str]]) -> dict[str, np.ndarray]:
