@@ -29,7 +29,6 @@ class Section(BaseModel):
 class DataParams(Section):
     """Stage `prepare`: where pictures and captions come from, and what they must be like.
 
-
     All further keys are options of sources: `components.data.sources.source_of` checks them.
     """
 
@@ -263,23 +262,24 @@ def explain(
     error: ValidationError, model: type[Section], path: str | Path = "params.yaml", section: str = ""
 ) -> str:
     """One line a fault: file, key (below `section`, which is a `model`), value, what is allowed."""
-    faults = [(".".join(filter(None, (section, *map(str, fault["loc"])))), fault) for fault in error.errors()]
-    lines = [_explain(path, key, fault, model) for key, fault in faults if fault["type"] != "missing"]
-    if missing := [key for key, fault in faults if fault["type"] == "missing"]:
+    lines, missing = [], []
+    for fault in error.errors():
+        key = ".".join(filter(None, (section, *map(str, fault["loc"]))))
+        if fault["type"] == "missing":
+            missing.append(key)
+        elif fault["type"] == "extra_forbidden":
+            known = ", ".join(_fields_at(model, fault["loc"][:-1]))
+            lines.append(f"{path}: unknown key '{key}'. Known here: {known}.")
+        elif fault["type"] == "value_error":  # two keys that do not fit: the message names them
+            lines.append(f"{path}: {key + ': ' if key else ''}{fault['ctx']['error']}.")
+        else:
+            lines.append(f"{path}: '{key}' is {fault['input']!r}: {fault['msg']}.")
+    if missing:
         lines.append(
             f"{path}: missing: {', '.join(missing)}. Every key must be there; "
             "a profile, which has a few, is laid over params.yaml: python -m flows.use_profile NAME."
         )
     return "\n".join(lines)
-
-
-def _explain(path: str | Path, key: str, fault: dict[str, Any], model: type[Section]) -> str:
-    if fault["type"] == "extra_forbidden":
-        known = _fields_at(model, fault["loc"][:-1])
-        return f"{path}: unknown key '{key}'. Known here: {', '.join(known)}."
-    if fault["type"] == "value_error":  # two keys that do not fit: the message names them
-        return f"{path}: {key + ': ' if key else ''}{fault['ctx']['error']}."
-    return f"{path}: '{key}' is {fault['input']!r}: {fault['msg']}."
 
 
 def _fields_at(model: type[Section], location: tuple) -> list[str]:

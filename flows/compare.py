@@ -38,7 +38,10 @@ def compare_runs(first: str, second: str, samples: int = 2000) -> dict[str, Diff
     differences = compare(rows_of(a.scores), rows_of(b.scores), metrics, samples)
     words = verdict(differences)
     Console().print(table(a, b, differences), f"{a.name} against {b.name}: {words}.\n", highlight=False)
-    log_comparison(a.run_id, b, content(a, b, differences, samples), words)
+    names = {"a": a.name, "b": b.name, "a_run_id": a.run_id, "b_run_id": b.run_id}
+    scores = {metric: d._asdict() | {"real": bool(d.real)} for metric, d in differences.items()}
+    content = names | {"test_data": a.test_digest, "samples": samples, "differences": scores}
+    log_comparison(a.run_id, b, content, words)
     return differences
 
 
@@ -62,13 +65,6 @@ def table(a: EvaluatedRun, b: EvaluatedRun, differences: dict[str, Difference]) 
         cells = (f"{d.a:.3f}", f"{d.b:.3f}", *d.text(), f"{d.p:.3f}")
         result.add_row(metric, *cells, "yes" if d.real else "no")
     return result
-
-
-def content(a: EvaluatedRun, b: EvaluatedRun, differences: dict[str, Difference], samples: int) -> dict:
-    """What is logged."""
-    names = {"a": a.name, "b": b.name, "a_run_id": a.run_id, "b_run_id": b.run_id}
-    scores = {metric: d._asdict() | {"real": bool(d.real)} for metric, d in differences.items()}
-    return names | {"test_data": a.test_digest, "samples": samples, "differences": scores}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from typing import Any
 
 from components.config import Params
 from components.program import command_line, main
+from components.tracking.faults import friendly
+from components.tracking.store import connect
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 
@@ -29,9 +31,12 @@ def repro() -> int:
     Raises:
         UserError: params.yaml is missing or wrong, or MLflow's server does not answer.
     """
+    import torch  # imports slowly
+
     variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
-    if len(variants) > 1 and cores > 1 and not _has_gpu():
-        _open_store()
+    if len(variants) > 1 and cores > 1 and not torch.cuda.is_available():
+        with friendly("Opening the MLflow store"):  # a server that is down is told now
+            connect()
         if code := wait(dvc("features")):
             return code
         width = min(cores, len(variants))
@@ -80,21 +85,6 @@ def _tell(variant: str, process: subprocess.Popen[bytes]) -> None:
     for line in process.stdout or ():
         if text := line.decode(errors="replace").rstrip().rsplit("\r", 1)[-1].strip():
             print(f"{variant}: {text}", flush=True)
-
-
-def _has_gpu() -> bool:
-    import torch  # imports slowly
-
-    return torch.cuda.is_available()
-
-
-def _open_store() -> None:
-    """A server that is down is told now."""
-    from components.tracking.faults import friendly
-    from components.tracking.store import connect
-
-    with friendly("Opening the MLflow store"):
-        connect()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,10 @@
 python -m flows.evaluate mlp
 """
 
-from rich.console import Console
-
 from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.evaluation.results import MODEL, written
-from components.evaluation.scoring.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import print_failure
 from components.tracking.names import evaluation_metrics
 from components.tracking.provenance import dataset_entry, tables_digest, weights_digest
 from components.tracking.runs import open_variant_run
@@ -41,12 +39,9 @@ def evaluate(variant: Variant) -> None:
         if evaluation.degenerate:
             run.set_tags({"degenerate": evaluation.degenerate})
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
-    cider = evaluation.intervals[MODEL]["CIDEr"]
-    shown = tables.split("test").sample(12, params.seed)
-    evaluation_artifacts(variant, evaluation, shown, run.run_id)
-    print(f"{variant}: test CIDEr {written('CIDEr', cider)}")
-    if evaluation.degenerate:
-        Console().print(failure_panel(variant, evaluation.degenerate))
+    evaluation_artifacts(variant, evaluation, tables.split("test").sample(12, params.seed), run.run_id)
+    print(f"{variant}: test CIDEr {written('CIDEr', evaluation.intervals[MODEL]['CIDEr'])}")
+    print_failure(variant, evaluation.degenerate)
 
 
 if __name__ == "__main__":

@@ -72,26 +72,21 @@ def map_task(
     if runner.name != "threads" and not in_flow():
         raise NeedsFlow(f"task_runner is '{runner.name}', which works for Prefect's flows alone")
     with tqdm(total=sum(sizes), desc=task.name, unit="image") as bar:
-        if not in_flow():
-            return _map_in_threads(runner.workers, task, pieces, Bar(bar), fixed)
-        from flows.prefect_tasks import map_prefect_task
+        progress = Bar(bar)
+        if in_flow():
+            from flows.prefect_tasks import map_prefect_task
 
-        return map_prefect_task(runner, task, pieces, sizes, Bar(bar), fixed)
-
-
-def _map_in_threads(
-    workers: int, task: PieceTask, pieces: Sequence[Any], progress: Bar, fixed: dict[str, Any]
-) -> list[Any]:
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(task, piece, progress=progress, **fixed) for piece in pieces]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            progress.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
+            return map_prefect_task(runner, task, pieces, sizes, progress, fixed)
+        with ThreadPoolExecutor(runner.workers) as pool:
+            futures = [pool.submit(task, piece, progress=progress, **fixed) for piece in pieces]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                progress.stopped = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return [future.result() for future in futures]
 
 
 def once(load: Callable) -> Callable:

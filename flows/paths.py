@@ -15,6 +15,7 @@ REGISTRY = Path("reports/registry.json")
 VALIDATION = Path("reports/data/validation.json")
 
 WEIGHTS = ("config.json", "model.safetensors")  # of each model
+SCORES = ("metrics.json", "per_image.parquet")  # of each evaluation
 
 
 def require_towers() -> None:
@@ -22,15 +23,13 @@ def require_towers() -> None:
     _require("towers", *(TOWERS / tower / file for tower in ("clip", "gpt2") for file in WEIGHTS))
 
 
-def require_model(variant: str) -> None:
-    """A UserError if it has not been trained; else its folder would be taken for a name on the hub."""
+def require_model(variant: str, evaluated: bool = False) -> None:
+    """A UserError if it has not been trained, else its folder would be taken for a name on the hub; or not
+    been `evaluated`, where it must be.
+    """
     _require(f"train@{variant}", *(MODELS / variant / file for file in WEIGHTS))
-
-
-def require_results(variant: str) -> None:
-    """A UserError if it has not been evaluated."""
-    files = ("metrics.json", "per_image.parquet")
-    _require(f"evaluate@{variant}", *(RESULTS / variant / file for file in files))
+    if evaluated:
+        _require(f"evaluate@{variant}", *(RESULTS / variant / file for file in SCORES))
 
 
 def _require(stage: str, *files: Path) -> None:

@@ -38,7 +38,7 @@ def serve(port: int = 4200) -> None:
         raise UserError("No prefect.yaml here: run from the project root.")
     if url := running_server():
         raise UserError(f"A server of this project runs already: {url}")
-    require_free(port)
+    free_port(port)
     worker = ["worker", "start", "--pool", POOL, "--type", "process"]
     with server(port) as (url, server_process), prefect(url, *worker) as worker_process:
         wait_for(f"{url}/work_pools/{POOL}", worker_process)  # its own; `prefect deploy` needs it
@@ -90,16 +90,11 @@ def attend(command: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def free_port() -> int:
-    """A port that nothing listens at."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+def free_port(port: int = 0) -> int:
+    """`port`, or any (0), that nothing listens at.
 
-
-def require_free(port: int) -> None:
-    """Raises:
-    UserError: something else listens at `port`.
+    Raises:
+        UserError: something listens at `port`.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,6 +102,7 @@ def require_free(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise UserError(f"Port {port}: {error.strerror}. Choose another: --port {port + 1}") from None
+        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -155,15 +151,9 @@ def wait_for(address: str, process: subprocess.Popen) -> None:
     raise UserError(f"Nothing at {address} after {START_SECONDS} s: the server or the worker hangs.")
 
 
-def interrupt(*_) -> None:
-    """Handler of signals. Set explicitly: a shell starts background jobs with SIGINT ignored."""
-    raise KeyboardInterrupt
-
-
 def until_stopped(port: int, command: list[str]) -> int | None:
     """Run `command` with a server, or server and worker by themselves; a signal ends these in good order."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)  # as `main` does with SIGINT and SIGTERM
     try:
         if command:
             return run(command)

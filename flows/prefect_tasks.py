@@ -1,7 +1,7 @@
 """Pieces of work as Prefect tasks: in threads of a flow, or on a Dask or Ray cluster."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from prefect import unmapped
@@ -52,34 +52,24 @@ def make_runner(runner: Runner) -> TaskRunner:
     Raises:
         UserError: its package is not installed.
     """
+    address, workers = runner.address, runner.workers
     if runner.name == "threads":
-        return ThreadPoolTaskRunner(max_workers=runner.workers)
-    make = _dask if runner.name == "dask" else _ray
+        return ThreadPoolTaskRunner(max_workers=workers)
     try:
-        return make(runner.address, runner.workers)
+        if runner.name == "dask":
+            from prefect_dask import DaskTaskRunner
+
+            here = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+            return DaskTaskRunner(address=address, cluster_kwargs=None if address else here)
+        import ray  # noqa: F401  prefect_ray looks for it only when it starts
+        from prefect_ray import RayTaskRunner
+
+        here = {"num_cpus": workers, "include_dashboard": False}
+        return RayTaskRunner(address=address, init_kwargs=None if address else here)
     except ImportError as error:
         raise UserError(
             f"task runner '{runner.name}': {error}. Install it: pip install -e '.[{runner.name}]'."
         ) from None
-
-
-def _dask(address: str | None, workers: int) -> TaskRunner:
-    from prefect_dask import DaskTaskRunner
-
-    if address:
-        return DaskTaskRunner(address=address)
-    return DaskTaskRunner(
-        cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-    )
-
-
-def _ray(address: str | None, workers: int) -> TaskRunner:
-    import ray  # noqa: F401  prefect_ray looks for it only when it starts
-    from prefect_ray import RayTaskRunner
-
-    if address:
-        return RayTaskRunner(address=address)
-    return RayTaskRunner(init_kwargs={"num_cpus": workers, "include_dashboard": False})
 
 
 @contextmanager
@@ -100,13 +90,9 @@ def _started(runner: TaskRunner) -> Iterator[None]:
             reason = " ".join(str(error).split())
             raise UserError(f"task runner '{runner.name}' did not start: {reason}") from error
         if runner.name == "ray":
-            stack.enter_context(_one_gpu_each())
+            import ray
+            from prefect_ray.context import remote_options
+
+            if ray.cluster_resources().get("GPU"):  # hidden from tasks that ask for none
+                stack.enter_context(remote_options(num_gpus=1))
         yield
-
-
-def _one_gpu_each() -> AbstractContextManager:
-    """Ray hides the GPUs of a cluster from tasks that ask for none."""
-    import ray
-    from prefect_ray.context import remote_options
-
-    return remote_options(num_gpus=1) if ray.cluster_resources().get("GPU") else nullcontext()

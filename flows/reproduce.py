@@ -42,10 +42,10 @@ def reproduce(model: str, keep: bool = False) -> bool:
     folder = FOLDER / model.removeprefix("models:/").replace("/", "-").replace("@", "-")
     check_out(origin, folder)
     fetch_data(origin, folder)
-    dvc(folder, "repro", "--single-item", "--force", *(targets(origin)[name] for name in STAGES))
+    again = [targets(origin)[name] for name in STAGES]
+    run(folder, *DVC, "repro", "--single-item", "--force", *again)
     results = folder / "results" / origin.variant / "metrics.json"
-    again = evaluation_metrics(json.loads(results.read_text(encoding="utf-8")))
-    same = report(origin, again)
+    same = report(origin, evaluation_metrics(json.loads(results.read_text(encoding="utf-8"))))
     if same and not keep:
         remove(folder)
     else:
@@ -97,10 +97,10 @@ def fetch_data(origin: Origin, folder: Path) -> None:
     if local.exists():
         (folder / local).write_text(local.read_text(encoding="utf-8"), encoding="utf-8")
     cache = subprocess.check_output([*DVC, "cache", "dir"], text=True).strip()
-    dvc(folder, "cache", "dir", "--local", cache, quiet=True)
+    run(folder, *DVC, "cache", "dir", "--local", cache, quiet=True)
     for command in ("checkout", "pull"):
         try:
-            return dvc(folder, command, "--force", targets(origin)[DATA], quiet=True)
+            return run(folder, *DVC, command, "--force", targets(origin)[DATA], quiet=True)
         except UserError as error:
             reason = error
     remove(folder)
@@ -123,11 +123,6 @@ def targets(origin: Origin) -> dict[str, str]:
     if lacking := {DATA, *STAGES} - known.keys():
         raise UserError(f"{origin.uri}: its dvc.lock has no stage {', '.join(sorted(lacking))}.")
     return known
-
-
-def dvc(folder: Path, *arguments: str, quiet: bool = False) -> None:
-    """Run DVC in the worktree."""
-    run(folder, *DVC, *arguments, quiet=quiet)
 
 
 def run(folder: Path, *command: str, quiet: bool = False) -> None:
@@ -159,10 +154,10 @@ def report(origin: Origin, again: Mapping[str, float]) -> bool:
     print(f"{origin.uri}: {len(different)} of {len(names)} test metrics differ:")
     for name in different:
         print(f"{name} was {origin.metrics.get(name)}, is {again.get(name)}")
-    here = environment()
-    for name in sorted(here.keys() | origin.environment.keys()):
-        if here.get(name) != origin.environment.get(name):
-            print(f"{name} was {origin.environment.get(name, 'not recorded')}, is {here.get(name)}")
+    here, there = environment(), origin.environment
+    for name in sorted(here.keys() | there.keys()):
+        if here.get(name) != there.get(name):
+            print(f"{name} was {there.get(name, 'not recorded')}, is {here.get(name)}")
     return False
 
 

@@ -27,7 +27,7 @@ class NeedsFlow(Exception):
 
 
 class Stage:
-    """A function that can be run as it stands, or as a Prefect flow of its name (`train_caption` ->
+    """Decorates a function that can be run as it stands, or as a Prefect flow of its name (`train_caption` ->
     `train-caption`).
 
     Called inside of a flow, it is a subflow. Prefect takes a second to import, and is imported only then.
@@ -57,8 +57,9 @@ class Stage:
         Raises:
             UserError: the flow failed, or the server does not answer.
         """
-        if has_server():
-            require_answer(os.environ["PREFECT_API_URL"])
+        # the server of flows.prefect_server, which `flows` has found, or one of the user's own
+        if url := os.environ.get("PREFECT_API_URL"):
+            require_answer(url)
         else:
             try:
                 self.function(**parameters)
@@ -70,18 +71,10 @@ class Stage:
             raise UserError(state.message)
 
 
-def stage(function: Callable) -> Stage:
-    """The decorator."""
-    return Stage(function)
-
-
-def piece_task(function: Callable) -> "PieceTask":
-    """The decorator of what `flows.parallel.map_task` maps over pieces of work, each with a `number`."""
-    return PieceTask(function)
-
-
 class PieceTask:
-    """A function that can be called as it stands or be run as a Prefect task."""
+    """Decorates what `flows.parallel.map_task` maps over pieces of work, each with a `number`: a function
+    that can be called as it stands or be run as a Prefect task.
+    """
 
     def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
@@ -100,9 +93,7 @@ class PieceTask:
         return self.function(*args, **kwargs)
 
 
-def has_server() -> bool:
-    """Whether a Prefect server is to show a flow: that of flows.prefect_server, or one of the user's own."""
-    return bool(os.environ.get("PREFECT_API_URL"))  # `flows` has set it, if its server runs
+stage, piece_task = Stage, PieceTask
 
 
 def in_flow() -> bool:

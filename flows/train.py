@@ -15,7 +15,7 @@ from rich.console import Console
 from components.config import Params, Variant
 from components.data.prepare.report import data_metrics
 from components.data.tables import read_tables
-from components.evaluation.scoring.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import print_failure
 from components.program import main as run_program
 from components.tracking.logger import VariantRun
 from components.tracking.provenance import dataset_entry, tables_digest
@@ -91,8 +91,7 @@ def train_here(variant: str) -> None:
             f"{variant}: {scores['truncated_captions']} training captions have more than "
             f"{params.train.max_tokens} tokens and were cut (train.max_tokens)"
         )
-    if choice.best.degenerate:
-        Console().print(failure_panel(variant, choice.best.degenerate))
+    print_failure(variant, choice.best.degenerate)
 
 
 def open_init(source: str | None, variant: str) -> "Init | None":

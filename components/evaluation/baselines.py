@@ -14,14 +14,7 @@ from pycocoevalcap.cider.cider import Cider
 from components.errors import UserError
 from components.evaluation.scoring.monitors import words
 
-
-def nearest(queries: np.ndarray, keys: np.ndarray, block: int = 1024) -> np.ndarray:
-    """Index of the key of largest cosine for each query: [n x D], [m x D] -> [n]."""
-    if len(keys) == 0:
-        raise UserError("No training image to be a nearest neighbour: the training split is empty.")
-    keys = _unit(keys)
-    blocks = [_unit(queries[start : start + block]) @ keys.T for start in range(0, len(queries), block)]
-    return np.concatenate([similarity.argmax(axis=1) for similarity in blocks])
+BLOCK = 1024  # test images that are compared with all training images at a time
 
 
 def nearest_neighbour(
@@ -43,8 +36,16 @@ def nearest_neighbour(
 
     Returns:
         image_id -> caption.
+
+    Raises:
+        UserError: no training image.
     """
-    neighbours = [training_ids[index] for index in nearest(np.asarray(embeds), np.asarray(training_embeds))]
+    if not training_ids:
+        raise UserError("No training image to be a nearest neighbour: the training split is empty.")
+    queries, keys = _unit(embeds), _unit(training_embeds).T
+    blocks = [queries[start : start + BLOCK] @ keys for start in range(0, len(queries), BLOCK)]
+    nearest = np.concatenate([similarity.argmax(axis=1) for similarity in blocks])
+    neighbours = [training_ids[index] for index in nearest]
     chosen = medoids({image_id: training_references[image_id] for image_id in dict.fromkeys(neighbours)})
     return {image_id: chosen[neighbour] for image_id, neighbour in zip(image_ids, neighbours, strict=True)}
 
@@ -67,33 +68,17 @@ def medoids(references: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {image_id: references[image_id][int(np.argmax(row))] for image_id, row in by_image.items()}
 
 
-def derangement(count: int, seed: int = 0) -> np.ndarray:
-    """A permutation [count] in which nothing stays in its place: one random cycle (Sattolo, 1986).
+def other_image(image_ids: Sequence[str], seed: int = 0) -> dict[str, str]:
+    """image_id -> the image that the blind model is shown instead: none its own, each once (one random cycle;
+    Sattolo, 1986). Its captions are those of the images that it is shown: decoding again would give the same.
 
     Raises:
         UserError: fewer than two images.
     """
-    if count < 2:
-        raise UserError(f"The blind baseline shuffles images: it needs at least two, not {count}.")
-    order = np.random.default_rng(seed).permutation(count)
-    shuffled = np.empty(count, dtype=np.int64)
-    shuffled[order] = np.roll(order, 1)
-    return shuffled
-
-
-def other_image(image_ids: Sequence[str], seed: int = 0) -> dict[str, str]:
-    """image_id -> the image whose features the blind model is shown instead."""
-    return {
-        image_id: image_ids[j]
-        for image_id, j in zip(image_ids, derangement(len(image_ids), seed), strict=True)
-    }
-
-
-def blind(captions: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, str]:
-    """The model's captions when each image is exchanged for `shown[image_id]`: decoding again would give the
-    same.
-    """
-    return {image_id: captions[shown[image_id]] for image_id in captions}
+    if len(image_ids) < 2:
+        raise UserError(f"The blind baseline shuffles images: it needs at least two, not {len(image_ids)}.")
+    order = np.random.default_rng(seed).permutation(len(image_ids))
+    return {image_ids[i]: image_ids[j] for i, j in zip(order, np.roll(order, 1), strict=True)}
 
 
 def most_frequent(captions: Iterable[str]) -> str:

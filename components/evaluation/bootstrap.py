@@ -16,6 +16,7 @@ import numpy as np
 from components.errors import UserError
 from components.evaluation.scoring.metrics import mean
 
+LEVEL = 0.95
 _CHUNK = 1 << 21  # image draws held at once: 16 MB
 
 Formula = Callable[[np.ndarray, int], np.ndarray]
@@ -79,29 +80,21 @@ def resampled_sums(statistics: np.ndarray, samples: int = 2000, seed: int = 0) -
     return np.concatenate(sums)
 
 
-def interval(
-    statistics: np.ndarray, formula: Formula = mean, samples: int = 2000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """The score of the split and its percentile interval.
+def interval(statistics: np.ndarray, formula: Formula = mean, samples: int = 2000, seed: int = 0) -> Interval:
+    """The score of the split and its percentile interval, 95 % of the resampled scores.
 
     Args:
         statistics: [n x k], or [n] for a plain mean of per-image scores.
         formula: makes scores of sums; `METRICS[name].formula`.
-        level: share of the resampled scores inside.
     """
     statistics = _columns(statistics)
     resampled = formula(resampled_sums(statistics, samples, seed), len(statistics))
     score = float(formula(statistics.sum(axis=0), len(statistics)))
-    return Interval(score, *_bounds(resampled, level))
+    return Interval(score, *_bounds(resampled))
 
 
 def paired_bootstrap(
-    a: np.ndarray,
-    b: np.ndarray,
-    formula: Formula = mean,
-    samples: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
+    a: np.ndarray, b: np.ndarray, formula: Formula = mean, samples: int = 2000, seed: int = 0
 ) -> Difference:
     """Compare two systems on the same images: is a's score different from b's?
 
@@ -126,7 +119,7 @@ def paired_bootstrap(
     of_a, of_b = (float(formula(values.sum(axis=0), count)) for values in (a, b))
     other_side = min((differences <= 0).sum(), (differences >= 0).sum())
     p = min(1.0, 2 * (1 + int(other_side)) / (samples + 1))
-    low, high = _bounds(differences, level)
+    low, high = _bounds(differences)
     return Difference(of_a, of_b, of_a - of_b, low, high, p)
 
 
@@ -136,7 +129,7 @@ def _columns(statistics: np.ndarray) -> np.ndarray:
     return statistics[:, None] if statistics.ndim == 1 else statistics
 
 
-def _bounds(resampled: np.ndarray, level: float) -> tuple[float, float]:
-    """The central `level` of the resampled scores."""
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+def _bounds(resampled: np.ndarray) -> tuple[float, float]:
+    """The central 95 % of the resampled scores."""
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

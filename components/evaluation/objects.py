@@ -44,20 +44,17 @@ class Vocabulary:
         self._longest = max(map(len, self._means))
 
     def mentions(self, caption: str) -> list[Mention]:
-        """The objects that `caption` names, in its order."""
+        """The objects that `caption` names, in its order; where several phrases begin, the longest counts."""
         places, said = positions(caption)
         found, start = [], 0
         while start < len(said):
-            length = self._length(tuple(said[start : start + self._longest]))
-            names = self._means.get(tuple(said[start : start + length]))
+            following = tuple(said[start : start + self._longest])
+            length = next((n for n in range(len(following), 1, -1) if following[:n] in self._means), 1)
+            names = self._means.get(following[:length])
             if names:
                 found.append(Mention(names, places[start], places[start + length - 1] + 1))
             start += length
         return found
-
-    def _length(self, following: tuple[str, ...]) -> int:
-        """Words of the longest known phrase that `following` begins with; 1 if it begins with none."""
-        return next((n for n in range(len(following), 1, -1) if following[:n] in self._means), 1)
 
 
 def _all_forms(names: Iterable[str]) -> list[str]:
@@ -75,16 +72,10 @@ class Objects:
     def __init__(self, tables: Tables, test: Tables):
         known = tables.images["objects"].dropna()
         self.vocabulary = Vocabulary(synonyms for several in known for synonyms in several)
-        self._there = self._what_is_there(test)
-
-    def _what_is_there(self, test: Tables) -> list[frozenset[str] | None]:
-        """For each image the names of its objects; None where nobody knows."""
-        references = test.references()
-        return [
-            None
-            if objects is None
-            else frozenset(names[0] for names in objects) | self._said(references[image_id])
-            for image_id, objects in zip(test.images["image_id"], test.images["objects"], strict=True)
+        # for each image the names of its objects; None where nobody knows
+        self._there = [
+            None if objects is None else frozenset(names[0] for names in objects) | self._said(references)
+            for objects, references in zip(test.images["objects"], test.references().values(), strict=True)
         ]
 
     def _said(self, references: Iterable[str]) -> frozenset[str]:
@@ -101,9 +92,8 @@ class Objects:
 
     def exact(self, captions: Sequence[str]) -> np.ndarray:
         """Does each caption name all that is there, and nothing else? [n], bool."""
-        return np.array(
-            [self._named(c, t) == t for c, t in zip(captions, self._there, strict=True)], dtype=bool
-        )
+        judged = zip(captions, self._there, strict=True)
+        return np.array([self._named(caption, there) == there for caption, there in judged], dtype=bool)
 
     def statistics(self, captions: Sequence[str]) -> np.ndarray:
         """[n x 6], the family "objects": of each caption the objects named that are not there, all that it

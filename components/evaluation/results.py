@@ -92,15 +92,25 @@ def read_metrics(folder: str | Path) -> Metrics:
         UserError: no such file, or damaged.
     """
     path = Path(folder) / "metrics.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run `dvc repro evaluate` first.") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Delete it and run `dvc repro`.") from None
+    if (content := read_json(path)) is None:
+        raise UserError(f"{path}: no such file. Run `dvc repro evaluate` first.")
     if "systems" not in content:
         raise UserError(f"{path}: the scores of another version of this project. Run `dvc repro evaluate`.")
     return content
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file, None if there is no such file.
+
+    Raises:
+        UserError: not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). Delete it and run `dvc repro`.") from None
 
 
 def read_per_image(path: str | Path, system: str = MODEL) -> pd.DataFrame:

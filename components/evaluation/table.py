@@ -6,7 +6,7 @@ python -m components.evaluation.table [FOLDER]
 from pathlib import Path
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +21,7 @@ from components.evaluation.results import (
     shown,
     systems,
 )
-from components.evaluation.scoring.degeneration import failure_panel
+from components.evaluation.scoring.degeneration import print_failure
 from components.evaluation.scoring.metrics import METRICS, TRUTH
 from components.program import command_line
 from components.program import main as run_program
@@ -30,19 +30,15 @@ from components.program import main as run_program
 def results_table(results: Results, title: str = "Test split") -> Table:
     """A rich table for the terminal: mean above, 95 % interval below, best in bold."""
     columns = systems(results)
-    table = Table(
-        title=title,
-        caption="mean and 95 % interval over images; perplexity and CHAIR: lower is better",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-    )
+    caption = "mean and 95 % interval over images; perplexity and CHAIR: lower is better"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0)
     table.add_column("", overflow="fold", min_width=10)
     for column in columns:
         table.add_column(
             column.name,
             justify="right",
             overflow="fold",
-            min_width=_longest_word(column.name),
+            min_width=max(map(len, column.name.split())),
             style="dim" if column.baseline else "",
         )
     first_of_truth = next((metric for metric in shown(columns) if metric in TRUTH), None)
@@ -59,16 +55,6 @@ def results_table(results: Results, title: str = "Test split") -> Table:
     return table
 
 
-def failure_panels(results: Results) -> Group:
-    """One for each variant whose evaluation found its captions degenerate."""
-    failed = {name: metrics["degenerate"] for name, metrics in results.items() if "degenerate" in metrics}
-    return Group(*(failure_panel(name, reason) for name, reason in failed.items()))
-
-
-def _longest_word(name: str) -> int:
-    return max(map(len, name.split()))
-
-
 def _cell(column: System, metric: str, winner: float | None) -> Text:
     score, precision = column.scores.get(metric), digits(metric)
     if score is None:
@@ -79,7 +65,7 @@ def _cell(column: System, metric: str, winner: float | None) -> Text:
 
 
 def main(folder: str = "results") -> None:
-    """Print the table of every variant evaluated in `folder`.
+    """Print the table of every variant evaluated in `folder`, and which of them have failed.
 
     Raises:
         UserError: there is none.
@@ -88,7 +74,9 @@ def main(folder: str = "results") -> None:
     if not paths:
         raise UserError(f"{folder}: no evaluation there. Run `dvc repro` first.")
     results = {path.parent.name: read_metrics(path.parent) for path in paths}
-    Console().print(results_table(results), failure_panels(results))
+    Console().print(results_table(results))
+    for name, metrics in results.items():
+        print_failure(name, metrics.get("degenerate"))
 
 
 if __name__ == "__main__":

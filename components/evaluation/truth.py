@@ -1,7 +1,6 @@
 """Are captions true, as far as the data says what is true of a picture (`components.data.tables`)?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,27 +11,18 @@ from components.evaluation.scenes import Scenes, by_group
 from components.evaluation.scoring.metrics import SCENE_KINDS
 
 
-@dataclass(frozen=True)
 class Truth:
-    """Judges captions of a split; each part is None where the data lacks its column.
-
-    Attributes:
-        kinds: of scenes, for each image.
+    """Judges captions of the images of `test`, a part of `tables`, by what the data's columns say: `objects`,
+    and of scenes `scene` and `kind`.
     """
 
-    objects: Objects | None = None
-    scenes: Scenes | None = None
-    kinds: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, tables: Tables, test: Tables) -> "Truth":
-        """Of the images of `test`, a part of `tables`."""
-        if "objects" not in test.images or test.images["objects"].isna().all():
-            return cls()
-        objects = Objects(tables, test)
-        if "scene" not in test.images:
-            return cls(objects)
-        return cls(objects, Scenes(list(test.images["scene"])), list(test.images["kind"]))
+    def __init__(self, tables: Tables, test: Tables):
+        self.objects = self.scenes = None
+        if "objects" in test.images and test.images["objects"].notna().any():
+            self.objects = Objects(tables, test)
+            if "scene" in test.images:
+                self.scenes = Scenes(list(test.images["scene"]))
+                self.kinds = list(test.images["kind"])
 
     def statistics(self, captions: Sequence[str]) -> dict[str, np.ndarray]:
         """Family -> [n x width] of the captions in the order of the images, see `metrics`."""

@@ -38,16 +38,18 @@ def evaluate_variant(
     say = partial(decode, model, model.processor, batch_size=settings.batch_size)
     decoded = say(image_ids, features.batch)
     shown = baselines.other_image(image_ids, params.seed)
+    embeds, known = features.image_embeds(image_ids), train.references()
     systems = {
         MODEL: decoded.captions,
-        "nearest_neighbour": _nearest_neighbour(features, train, image_ids),
-        "blind": baselines.blind(decoded.captions, shown),
+        "nearest_neighbour": baselines.nearest_neighbour(
+            image_ids, embeds.numpy(), list(known), features.image_embeds(list(known)).numpy(), known
+        ),
+        "blind": {image_id: decoded.captions[shown[image_id]] for image_id in image_ids},
         "most_frequent": dict.fromkeys(image_ids, baselines.most_frequent(train.captions["caption"])),
     }
     clip = load_clip(Path(towers) / "clip").to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
-    embeds = features.image_embeds(image_ids)
-    truth = Truth.of(tables, test)
+    truth = Truth(tables, test)
     said = {name: [captions[i] for i in image_ids] for name, captions in systems.items()}
     extra = {
         name: {"clip": clip_scores(clip, tokenizer, embeds, captions)} | truth.statistics(captions)
@@ -71,14 +73,3 @@ def evaluate_variant(
     cider = evaluation.intervals[MODEL]["CIDEr"].mean
     wrong = degeneration(decoded.captions, references, decoded.ended, cider, "test")
     return replace(evaluation, degenerate=wrong)
-
-
-def _nearest_neighbour(features: Features, train: Tables, image_ids: list[str]) -> dict[str, str]:
-    training_ids = list(train.images["image_id"])
-    return baselines.nearest_neighbour(
-        image_ids,
-        features.image_embeds(image_ids).numpy(),
-        training_ids,
-        features.image_embeds(training_ids).numpy(),
-        train.references(),
-    )

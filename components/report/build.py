@@ -1,6 +1,8 @@
 """Gather what the page shows from the outputs of the stages."""
 
+import platform
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from components.features.store import Features
 from components.model import CaptionModel
 from components.report.content import Report, Variant, WordMaps, choose_pictures, load_variant
 from components.report.looking import word_maps
+from components.tracking.git import git_tags
 
 
 def build_report(
@@ -40,11 +43,7 @@ def build_report(
         clips={image_id: test.open_frames(image_id) for image_id in chosen.all},
         sample=chosen.sample,
         worst=chosen.worst,
-        looked=[
-            maps
-            for variant in loaded
-            for maps in _looked(variant, models / variant.name, chosen.looked, features)
-        ],
+        looked=[maps for v in loaded for maps in _looked(v, models / v.name, chosen.looked, features)],
         faults=faults,
         provenance=provenance,
         params=params,
@@ -52,20 +51,22 @@ def build_report(
     )
 
 
+def provenance(data: str) -> dict[str, str]:
+    """Commit, data (their hash), date and machine."""
+    tags = git_tags()
+    commit = tags.get("mlflow.source.git.commit", "none")
+    return {
+        "commit": commit[:12] + (" (with uncommitted changes)" if tags.get("git.dirty") == "true" else ""),
+        "data": data,
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
 def _looked(variant: Variant, folder: Path, image_ids: Sequence[str], features: Features) -> list[WordMaps]:
     """Where the words of the variant's captions looked; nothing if it has no cross-attention to look with."""
     model = CaptionModel.from_pretrained(folder)
-    if model.resampler is None:
-        return []
-    return [
-        word_maps(
-            model,
-            model.processor,
-            image_id,
-            variant.name,
-            variant.captions[image_id],
-            features.batch([image_id]),
-        )
-        for image_id in image_ids
-        if variant.captions[image_id]
+    said = [
+        (i, variant.captions[i]) for i in image_ids if variant.captions[i] and model.resampler is not None
     ]
+    return [word_maps(model, i, variant.name, caption, features.batch([i])) for i, caption in said]

@@ -1,17 +1,14 @@
 """What the page shows, as plain data: it can be filled from a real run or by hand."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from components.errors import UserError
-from components.evaluation.results import Metrics, read_metrics, read_per_image
+from components.evaluation.results import Metrics, read_json, read_metrics, read_per_image
 
 
 @dataclass(frozen=True)
@@ -112,29 +109,12 @@ def load_variant(name: str, results: str | Path, model: str | Path) -> Variant:
     history = read_json(Path(model) / "history.json") or []
     decoding = read_json(Path(model) / "decoding.json") or {"best": {}}
     degenerate = metrics.get("degenerate") or decoding["best"].get("degenerate")
-    marks = _marks(rows) if "wrong_words" in rows else {}
     captions, cider = rows["caption"].to_dict(), rows["CIDEr"].to_dict()
-    return Variant(name, metrics, captions, cider, history, degenerate, **marks)
-
-
-def _marks(rows: pd.DataFrame) -> dict[str, dict]:
-    """`wrong_words` and `right` of a `Variant`, where the data says what is true."""
+    variant = Variant(name, metrics, captions, cider, history, degenerate)
+    if "wrong_words" not in rows:  # the data does not say what is true
+        return variant
     right = rows["entirely_right"] == 1 if "entirely_right" in rows else rows["wrong_names"].str.len() == 0
-    return {"wrong_words": rows["wrong_words"].to_dict(), "right": right.to_dict()}
-
-
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file, None if there is no such file.
-
-    Raises:
-        UserError: not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). Delete it and run `dvc repro`.") from None
+    return replace(variant, wrong_words=rows["wrong_words"].to_dict(), right=right.to_dict())
 
 
 def choose_pictures(

@@ -5,7 +5,7 @@ scores.csv   metric, system, mean, low, high: variants and baselines on the test
 samples.png  test pictures with the captions of every variant and a reference
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -34,17 +34,15 @@ def write_plots(report: Report, folder: Path) -> None:
 
 def curves(variants: Sequence[Variant]) -> pd.DataFrame:
     """A row a point; `line` tells the gates of one curve apart."""
-    rows = [row for v in variants for record in v.history for row in _points(v.name, record)]
+    rows = []
+    for variant, record in ((v.name, record) for v in variants for record in v.history):
+        for key, value in record.items():
+            kind, _, block = key.rpartition(".")
+            if key in CURVES:
+                rows.append((CURVES[key], variant, "", record["step"], value))
+            elif kind in GATES:  # a gate's sign has no meaning: the weights behind it can turn as well
+                rows.append((GATES[kind], variant, f"block {block}", record["step"], abs(value)))
     return pd.DataFrame(rows, columns=["curve", "variant", "line", "step", "value"])
-
-
-def _points(variant: str, record: dict) -> Iterator[tuple[str, str, str, int, float]]:
-    for key, value in record.items():
-        kind, _, block = key.rpartition(".")
-        if key in CURVES:
-            yield CURVES[key], variant, "", record["step"], value
-        elif kind in GATES:  # a gate's sign has no meaning: the weights behind it can turn as well
-            yield GATES[kind], variant, f"block {block}", record["step"], abs(value)
 
 
 def scores(variants: Sequence[Variant]) -> pd.DataFrame:

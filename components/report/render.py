@@ -15,7 +15,7 @@ from components.evaluation.scoring.metrics import METRICS, TRUTH
 from components.files import atomic_path
 from components.report.charts import Bar, Line, interval_chart, line_chart
 from components.report.content import Report, Variant
-from components.report.pictures import overlay
+from components.report.looking import overlay
 
 TEMPLATES = Path(__file__).parent
 
@@ -35,8 +35,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    results = {variant.name: variant.metrics for variant in report.variants}
-    columns = systems(results)
+    columns = systems({variant.name: variant.metrics for variant in report.variants})
     style = {variant.name: f"v{index % 5}" for index, variant in enumerate(report.variants)}
     pictured = {*report.sample, *report.worst, *(maps.image_id for maps in report.looked)}
     return environment.get_template("page.html.j2").render(
@@ -60,18 +59,16 @@ def render(report: Report) -> str:
         curves=_curves(report.variants, style),
         uris={image_id: data_uri(mosaic(report.clips[image_id])) for image_id in pictured},
         looked=[(maps, _glowing(report, maps)) for maps in report.looked],
-        faults=_faults(report.faults),
+        faults=report.faults and {what: n for what, n in report.faults.get("faults", {}).items() if n},
     )
 
 
 def _tables(columns: Sequence[System]) -> list[tuple[str, list[str]]]:
     """(title, metrics) of the tables of scores; that of truth only where the data says what is true."""
-    known = shown(columns)
-    parts = (
-        ("Likeness to the references", [name for name in known if name not in TRUTH]),
-        ("Truth", [name for name in known if name in TRUTH]),
-    )
-    return [(title, names) for title, names in parts if names]
+    parts: dict[str, list[str]] = {}
+    for name in shown(columns):
+        parts.setdefault("Truth" if name in TRUTH else "Likeness to the references", []).append(name)
+    return list(parts.items())
 
 
 def _said(variant: Variant, image_id: str) -> Markup:
@@ -118,8 +115,8 @@ def _curves(
     """(title, note, chart, keys of its colours): loss, validation CIDEr, and for each variant with gates how
     they open.
     """
-    losses = [_line(variant, "loss", style[variant.name]) for variant in variants]
-    ciders = [_line(variant, "val/CIDEr", style[variant.name], dots=True) for variant in variants]
+    losses = [_line(v, "loss", v.name, style[v.name]) for v in variants]
+    ciders = [_line(v, "val/CIDEr", v.name, style[v.name], dots=True) for v in variants]
     charts = [
         ("Training loss", "per token", line_chart(losses, "epoch"), []),
         ("Validation CIDEr", "of decoded captions", line_chart(ciders, "epoch", zero=True), []),
@@ -132,36 +129,26 @@ def _curves(
     return [chart for chart in charts if chart[2]]
 
 
-def _line(variant: Variant, key: str, style: str, dots: bool = False) -> Line:
-    points = [(r["epoch"], r[key]) for r in variant.history if key in r and "epoch" in r]
-    return Line(variant.name, [x for x, _ in points], [y for _, y in points], style, dots=dots)
-
-
 def _gates(variant: Variant) -> list[Line]:
-    """A curve a gate; its sign has no meaning, since the weights behind it can turn as well."""
-    names = sorted({key for record in variant.history for key in record if key.startswith("gate/")})
+    """A curve a gate."""
     lines = []
-    for name in names:
-        points = [(r["epoch"], abs(r[name])) for r in variant.history if name in r and "epoch" in r]
-        kind, _, block = name.removeprefix("gate/").rpartition(".")
+    for key in sorted({key for record in variant.history for key in record if key.startswith("gate/")}):
+        name = key.removeprefix("gate/")
+        kind, _, block = name.rpartition(".")
         shade = f"g{int(block) % 6}" if block.isdigit() else "g0"
-        x, y = [p[0] for p in points], [p[1] for p in points]
-        lines.append(Line(name.removeprefix("gate/"), x, y, shade, dashed=kind == "feed_forward"))
+        lines.append(_line(variant, key, name, shade, dashed=kind == "feed_forward"))
     return lines
+
+
+def _line(variant: Variant, key: str, name: str, style: str, **drawn: bool) -> Line:
+    """A curve of absolute values: a gate's sign has no meaning, since the weights behind it can turn as well;
+    losses and scores have none.
+    """
+    points = [(r["epoch"], abs(r[key])) for r in variant.history if key in r and "epoch" in r]
+    return Line(name, [x for x, _ in points], [y for _, y in points], style, **drawn)
 
 
 def _glowing(report: Report, maps: Any) -> list[tuple[str, str]]:
     """(word, data URI) for each word of a caption."""
-    frames = report.clips[maps.image_id]
-    return [
-        (word, data_uri(mosaic(overlay(frames, row))))
-        for word, row in zip(maps.words, maps.maps, strict=True)
-    ]
-
-
-def _faults(faults: Any) -> list[tuple[str, str]] | None:
-    """(what, how often) from the data stage's record; None if there is no record."""
-    if faults is None:
-        return None
-    counts = faults.get("faults", {})
-    return [(str(name), str(count)) for name, count in counts.items() if count]
+    uris = [data_uri(mosaic(overlay(report.clips[maps.image_id], row))) for row in maps.maps]
+    return list(zip(maps.words, uris, strict=True))

@@ -1,9 +1,11 @@
 """Failed captioners are told apart from those that are merely poor, or work on simple pictures."""
 
+import json
+
 import pytest
 
+from components.evaluation import table
 from components.evaluation.scoring.degeneration import LIMIT, degeneration
-from components.evaluation.table import failure_panels
 
 NAMES = [
     f"{colour} {thing}" for colour in ("red", "blue", "green", "black") for thing in ("dog", "cat", "owl")
@@ -79,13 +81,14 @@ def test_cider_zero_is_told():
     assert told({"image-0": "a red dog"}, cider=0.0, references=one) is None
 
 
-def test_nobody_can_miss_it_in_the_terminal(capsys):
-    from rich.console import Console
-
-    Console(width=100).print(failure_panels({"mlp": {"degenerate": "All empty."}, "transformer": {}}))
+def test_nobody_can_miss_it_in_the_terminal(capsys, tmp_path):
+    for name, more in (("mlp", {"degenerate": "All empty."}), ("transformer", {})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps({"systems": {"model": {}}} | more))
+    table.main(str(tmp_path))
     shown = capsys.readouterr().out
     assert "mlp: THE TRAINING FAILED" in shown and "All empty." in shown and "train.init" in shown
-    assert "transformer" not in shown
+    assert "transformer: THE TRAINING FAILED" not in shown
 
 
 def test_the_verdict_stands_in_the_metrics_and_disturbs_no_number():

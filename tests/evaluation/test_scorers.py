@@ -105,8 +105,6 @@ def test_validation_cider_equals_the_full_evaluation_and_is_quick(scored):
     score = validation.score(systems["guess"])
     assert time.perf_counter() - start < 5  # 0.2 s on an idle machine; METEOR alone would take 6
     assert score == METRICS["CIDEr"].corpus(statistics["guess"]["cider"])
-    bleu = {f"BLEU-{order}" for order in (1, 2, 3, 4)}
-    assert set(validation.scores(systems["guess"])) == {"CIDEr", "ROUGE-L"} | bleu
 
 
 @pytest.mark.parametrize(

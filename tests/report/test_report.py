@@ -17,11 +17,11 @@ from components.data.display import caption_sheet, data_uri
 from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
+from components.evaluation.results import read_json
 from components.model.attention_maps import attention_maps
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
-from components.report.content import WordMaps, choose_pictures, load_variant, read_json
-from components.report.looking import _words, word_maps
-from components.report.pictures import overlay
+from components.report.content import WordMaps, choose_pictures, load_variant
+from components.report.looking import _words, overlay, word_maps
 from components.report.plots import write_plots
 from components.report.render import render, write_page
 from tests.evaluation_report_fixtures import report
@@ -225,12 +225,13 @@ def test_word_maps_of_a_real_model():
     from tests.evaluation_fixtures import IMAGES, small_captioner
 
     model, processor, inputs = small_captioner()
-    maps = word_maps(model, processor, "image-0", "mlp", "two red cars", inputs(IMAGES[:1]))
+    model.processor = processor
+    maps = word_maps(model, "image-0", "mlp", "two red cars", inputs(IMAGES[:1]))
     assert maps.words == ["two", "red", "cars"] and maps.maps.shape == (3, 1, 4)
     grids = attention_maps(model, processor(text="two red cars")["input_ids"], **inputs(IMAGES[:1])).grids()
     assert isinstance(grids, torch.Tensor)
     np.testing.assert_allclose(maps.maps[0], grids[0, 1].flatten(1), atol=1e-6)  # " two" is one token
-    other = word_maps(model, processor, "image-1", "mlp", "two red cars", inputs(IMAGES[1:2]))
+    other = word_maps(model, "image-1", "mlp", "two red cars", inputs(IMAGES[1:2]))
     assert not np.allclose(maps.maps, other.maps, atol=1e-4), "another picture, another look"
 
 

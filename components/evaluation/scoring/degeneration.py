@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich import box
+from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
@@ -55,10 +56,14 @@ def degeneration(
     return None
 
 
-def failure_panel(variant: str, degenerate: str) -> Panel:
-    """What nobody can miss in a terminal: this captioner has failed, in this way, and what to try."""
-    text = Text.assemble((degenerate, "bold"), "\n", ADVICE)
-    return Panel(text, title=f"{variant}: THE TRAINING FAILED", border_style="bold red", box=box.DOUBLE)
+def print_failure(variant: str, degenerate: str | None) -> None:
+    """What nobody can miss in a terminal: this captioner has failed, in this way, and what to try. Nothing if
+    it has not.
+    """
+    if degenerate:
+        text = Text.assemble((degenerate, "bold"), "\n", ADVICE)
+        title = f"{variant}: THE TRAINING FAILED"
+        Console().print(Panel(text, title=title, border_style="bold red", box=box.DOUBLE))
 
 
 def _repeated(captions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> set[str]:

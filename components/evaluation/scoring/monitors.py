@@ -21,7 +21,8 @@ def positions(caption: str) -> tuple[list[int], list[str]]:
 
 def distinct(captions: Sequence[str], order: int) -> float:
     """Different n-grams over all n-grams of all captions (Li et al., 2016); 0 if there is none."""
-    grams = [gram for caption in captions for gram in _grams(words(caption), order)]
+    texts = [words(caption) for caption in captions]
+    grams = [tuple(text[i : i + order]) for text in texts for i in range(len(text) - order + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
@@ -61,10 +62,6 @@ def monitors(
     if ended is not None:
         result["without_end"] = sum(not ended[image_id] for image_id in captions) / count
     return result
-
-
-def _grams(text: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    return [tuple(text[i : i + order]) for i in range(len(text) - order + 1)]
 
 
 def _repeats(text: Sequence[str]) -> bool:

@@ -116,28 +116,21 @@ class ValidationCider:
 
     def score(self, captions: Captions) -> float:
         """CIDEr of these captions; the images must be those of the references."""
-        return self.scores(captions)["CIDEr"]
-
-    def scores(self, captions: Captions) -> dict[str, float]:
-        """All scores that need no METEOR: CIDEr, BLEU-1..4, ROUGE-L."""
         statistics = coco_statistics({"": captions}, self.references, with_meteor=False)[""]
-        return {m.name: m.corpus(statistics[m.family]) for m in METRICS.values() if m.family in statistics}
+        return METRICS["CIDEr"].corpus(statistics["cider"])
 
 
 def _one_system(captions: list[str], references: list[list[str]]) -> dict[str, np.ndarray]:
     """Tokenized captions against tokenized references: everything that needs no Java."""
     truth = dict(enumerate(references))
     answers = {index: [caption] for index, caption in enumerate(captions)}
-    bleu = [_bleu_row(caption, several) for caption, several in zip(captions, references, strict=True)]
+    bleu = []  # of each caption length, reference length, n-grams, matched n-grams: what `metrics.bleu` reads
+    for caption, several in zip(captions, references, strict=True):
+        cooked = cook_test(caption, cook_refs(several, n=BLEU_ORDER), eff="closest", n=BLEU_ORDER)
+        bleu.append([cooked["testlen"], cooked["reflen"], *cooked["guess"], *cooked["correct"]])
     return {
         "bleu": np.array(bleu, dtype=np.float64),
         "rouge": np.asarray(Rouge().compute_score(truth, answers)[1], dtype=np.float64)[:, None],
         # idf over all of these images, so a caption's score depends on the split that it is scored in
         "cider": np.asarray(Cider().compute_score(truth, answers)[1], dtype=np.float64)[:, None],
     }
-
-
-def _bleu_row(caption: str, references: list[str]) -> list[float]:
-    """Length, reference length, n-grams, matched n-grams of a caption: the row that `metrics.bleu` reads."""
-    cooked = cook_test(caption, cook_refs(references, n=BLEU_ORDER), eff="closest", n=BLEU_ORDER)
-    return [cooked["testlen"], cooked["reflen"], *cooked["guess"], *cooked["correct"]]
