@@ -21,7 +21,7 @@ from rich.table import Table
 from components.errors import UserError
 from components.evaluation.scoring.decode import Inputs, decode
 from components.evaluation.scoring.degeneration import degeneration
-from components.evaluation.scoring.scorers import ValidationCider
+from components.evaluation.scoring.scorers import References, cider
 from components.features.text import ending
 from components.files import atomic_path
 from components.model import CaptionModel
@@ -137,13 +137,13 @@ def choose_decoding(
         inputs: see `components.evaluation.scoring.decode`.
         fixed: the settings of `train.decoding` that are not null: nothing else is tried for them.
     """
-    cider = ValidationCider(references)
+    truth = References(references)
 
     def trial(setting: Setting) -> Trial:
         decoded = decode(
             model, model.processor, list(references), inputs, batch_size, progress=_words(setting), **setting
         )
-        score = cider.score(decoded.captions)
+        score = cider(decoded.captions, truth)
         wrong = degeneration(decoded.captions, references, decoded.ended, score, "validation")
         return Trial(dict(setting), score, wrong)
 
