@@ -52,20 +52,15 @@ def nearest_neighbour(
 
 def medoids(references: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """For each image the caption with the highest CIDEr against its others; the first among equals."""
-    texts = {
-        image_id: [" ".join(words(caption)) for caption in several]
-        for image_id, several in references.items()
-    }
-    others = {
-        (image_id, index): several[:index] + several[index + 1 :] or several
-        for image_id, several in texts.items()
-        for index in range(len(several))
-    }
-    scores = Cider().compute_score(others, {key: [texts[key[0]][key[1]]] for key in others})[1]
-    by_image: dict[str, list[float]] = {image_id: [] for image_id in references}
-    for (image_id, _), score in zip(others, scores, strict=True):
-        by_image[image_id].append(float(score))
-    return {image_id: references[image_id][int(np.argmax(row))] for image_id, row in by_image.items()}
+    others, said = {}, {}
+    for image_id, captions in references.items():
+        texts = [" ".join(words(caption)) for caption in captions]
+        for index, text in enumerate(texts):
+            others[image_id, index] = texts[:index] + texts[index + 1 :] or texts
+            said[image_id, index] = [text]
+    scores = iter(Cider().compute_score(others, said)[1])
+    rows = {image_id: [next(scores) for _ in captions] for image_id, captions in references.items()}
+    return {image_id: references[image_id][int(np.argmax(row))] for image_id, row in rows.items()}
 
 
 def other_image(image_ids: Sequence[str], seed: int = 0) -> dict[str, str]:

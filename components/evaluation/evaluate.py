@@ -132,7 +132,7 @@ def evaluate(
     }
     captions = {system: references.align(answers, system) for system, answers in systems.items()}
     watched = dict(monitors or {})
-    return Evaluation(references.image_ids, captions, statistics, intervals, watched, notes=dict(notes or {}))
+    return Evaluation(list(references.raw), captions, statistics, intervals, watched, notes=dict(notes or {}))
 
 
 def compare(

@@ -22,7 +22,7 @@ from components.config import DecodingParams
 from components.errors import UserError
 from components.evaluation.scoring.decode import Inputs, decode
 from components.evaluation.scoring.degeneration import degeneration
-from components.evaluation.scoring.scorers import ValidationCider
+from components.evaluation.scoring.scorers import References, cider
 from components.features.text import ending
 from components.model import CaptionModel
 
@@ -132,14 +132,14 @@ def choose_decoding(
         inputs: see `components.evaluation.scoring.decode`.
         fixed: the settings of `train.decoding` that are not null: nothing else is tried for them.
     """
-    cider = ValidationCider(references)
+    truth = References(references)
 
     def trial(setting: Setting) -> Trial:
         words = ", ".join(f"{name} {value:g}" for name, value in setting.items())
         decoded = decode(
             model, model.processor, list(references), inputs, batch_size, progress=words, **setting
         )
-        score = cider.score(decoded.captions)
+        score = cider(decoded.captions, truth)
         wrong = degeneration(decoded.captions, references, decoded.ended, score, "validation")
         return Trial(dict(setting), score, wrong)
 

@@ -14,7 +14,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalPrediction, rotate_checkpoints
 
 from components.config import TrainParams
-from components.evaluation.scoring.scorers import ValidationCider
+from components.evaluation.scoring.scorers import References, cider
 from components.features.text import IGNORED
 from components.model import CaptionProcessor
 from components.model.bridge import gates
@@ -114,7 +114,7 @@ def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Call
     """Loss a token, and CIDEr of the validation captions that `CaptionTrainer` decoded, against all
     references of each image.
     """
-    cider = ValidationCider(dict(zip(val.image_ids, val.references, strict=True)))
+    truth = References(dict(zip(val.image_ids, val.references, strict=True)))
 
     def score(prediction: EvalPrediction) -> dict[str, float]:
         tokens = np.where(
@@ -123,6 +123,6 @@ def validation_metrics(processor: CaptionProcessor, val: CaptionDataset) -> Call
         rows, losses, counts = prediction.label_ids
         image_ids = [val.image_ids[row] for row in rows]
         captions = dict(zip(image_ids, processor.batch_decode(tokens), strict=True))
-        return {"loss": losses.sum() / counts.sum(), "CIDEr": cider.score(captions)}
+        return {"loss": losses.sum() / counts.sum(), "CIDEr": cider(captions, truth)}
 
     return score

@@ -94,19 +94,16 @@ def scored(monkeypatch, few):
 
     asked = Asked()
 
-    class Cider:
-        def __init__(self, references):
-            assert references == few.references()
-
-        def score(self, captions):
-            beams, no_repeat = asked[-1]["num_beams"], asked[-1].get("no_repeat_ngram_size", 0)
-            return {1: asked.greedy, 3: 3.0, 5: 2.0}[beams] + no_repeat / 10
+    def cider(captions, references):
+        assert references.raw == few.references()
+        beams, no_repeat = asked[-1]["num_beams"], asked[-1].get("no_repeat_ngram_size", 0)
+        return {1: asked.greedy, 3: 3.0, 5: 2.0}[beams] + no_repeat / 10
 
     def spy(*args, **kwargs):
         asked.append({k: v for k, v in kwargs.items() if k != "progress"})
         return decode(*args, **kwargs | {"progress": None})
 
-    monkeypatch.setattr(decoding, "ValidationCider", Cider)
+    monkeypatch.setattr(decoding, "cider", cider)
     monkeypatch.setattr(decoding, "decode", spy)
     monkeypatch.setattr(decoding, "degeneration", lambda *args: None)
     return asked

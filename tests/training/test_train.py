@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from components.config import Params
 from components.evaluation.scoring.decode import decode
-from components.evaluation.scoring.scorers import ValidationCider
+from components.evaluation.scoring.scorers import References, cider
 from components.model import CaptionModel
 from components.training.checkpoints import claim, fingerprint
 from components.training.decoding import read_choice
@@ -83,7 +83,7 @@ def test_how_to_decode_is_chosen_on_validation_and_kept_with_the_model(trained, 
     val = tables.split("val").sample(params.train.validation_images, params.seed)
     model = CaptionModel.from_pretrained(out)
     decoded = decode(model, model.processor, list(val.references()), store.batch, progress=None)
-    assert ValidationCider(val.references()).score(decoded.captions) == choice.best.cider
+    assert cider(decoded.captions, References(val.references())) == choice.best.cider
 
 
 def test_another_decoding_is_chosen_without_training_again(trained, params, tables, store, towers, tmp_path):
