@@ -121,8 +121,8 @@ def _look(folder: Path) -> tuple[str, Any, list[Path]]:
     inside = ", ".join(sorted(path.name for path in folder.iterdir())[:SHOWN]) or "nothing"
     raise UserError(
         f"{folder}: no captions recognised. In it: {inside}. Known are tables ({', '.join(KINDS)}), "
-        "COCO's and Karpathy's JSON, folders with metadata.jsonl, and NAME.txt beside NAME.jpg; or name data.source and "
-        "data.annotations."
+        "COCO's and Karpathy's JSON, folders with metadata.jsonl, and NAME.txt beside NAME.jpg; or name "
+        "data.source and data.annotations."
     )
 
 
