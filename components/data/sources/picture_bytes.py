@@ -1,6 +1,8 @@
 """Pictures that stand inside a table or an archive, as bytes."""
 
+import hashlib
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,18 +22,20 @@ def picture_of(value: Any) -> tuple[bytes | None, str | None]:
     return None, value
 
 
-def write_picture(workdir: Path, name: str, data: bytes) -> str:
-    """Write a picture as a file `name`, with the ending of its format, below `workdir`/SCRATCH.
+def write_picture(workdir: Path, below: str, name: str | None, data: bytes) -> str:
+    """Write a picture as a file below `workdir`/SCRATCH/`below`, named after `name` and what is in it.
+
+    So the same picture in several rows is one file, and different ones of one name are two.
 
     Returns:
-        Its name relative to that folder.
+        Its name relative to `workdir`/SCRATCH.
     """
-    if not PurePosixPath(name).suffix:
-        name = f"{name}{_ending(data)}"
-    file = workdir / SCRATCH / name
+    stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name).stem) + "-" if name else ""
+    written = f"{below}/{stem}{hashlib.sha256(data).hexdigest()[:16]}{_ending(data)}"
+    file = workdir / SCRATCH / written
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
-    return name
+    return written
 
 
 def _ending(data: bytes) -> str:

@@ -49,7 +49,7 @@ class Table(Source):
             columns = self._columns(part)
             for row, record in self._records(part, columns):
                 image = _image(record, columns, part, prefix) | {"row": row}
-                self._place(image, record.get(columns.image), part, workdir)
+                self._place(image, record, columns, part, workdir)
                 key = tuple(str(image[column]) for column in ("image_id", "file", "split", "group", "beside"))
                 images.setdefault(key, image)
                 texts = _captions(record, columns)
@@ -86,15 +86,16 @@ class Table(Source):
             else:
                 yield row, record
 
-    def _place(self, image: dict[str, Any], value: Any, part: Part, workdir: Path) -> None:
+    def _place(
+        self, image: dict[str, Any], record: dict[str, Any], columns: Columns, part: Part, workdir: Path
+    ) -> None:
         """Where the picture lies; what is inside the table is written to a file."""
-        data, name = picture_of(value)
+        data, name = picture_of(record.get(columns.image))
         if data is not None:
-            stem = f"{part.split or ''}/{part.file.stem}".strip("/")
-            number = re.sub(r"\D+", "", str(image["row"]).rpartition(":")[2]) or "0"
-            image["file"] = write_picture(workdir, f"{stem}/{int(number):08d}", data)
+            below = f"{part.split or ''}/{part.file.stem}".strip("/")
+            image["file"] = write_picture(workdir, below, name, data)
             image["beside"] = workdir / SCRATCH
-            image["image_id"] = image["image_id"] or image["file"]
+            image["image_id"] = record.get("image_id", image["file"])
         elif isinstance(name, str) and re.match("https?://", name):
             raise UserError(
                 f"{image['row']}: the picture is a web address: {name[:80]}. Download them first: what "
