@@ -1,6 +1,7 @@
 """Every source ends in the same tables; splits are stable; clips become frames."""
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from components.data.prepare.splits import assign_splits
 from components.data.sources import source_of, sources
+from components.data.sources.video import sample_frames
 from components.data.tables import Tables, read_tables
 from components.errors import UserError
 from tests.parameters import prepare, tiny
@@ -338,6 +340,26 @@ def write_clip(file: Path, count: int) -> None:
             picture = np.full((48, 64, 3), 10 * number, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+
+
+def test_a_clip_filmed_upright_stands_upright(tmp_path: Path) -> None:
+    """Phones store it lying down, with a matrix that turns it by a quarter, clockwise or not."""
+    av = pytest.importorskip("av")
+    file = tmp_path / "phone.mp4"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sky_on_the_left = np.zeros((48, 64, 3), np.uint8)
+        sky_on_the_left[:, :16] = (80, 160, 255)
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(sky_on_the_left, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(file.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # ISO/IEC 14496-12, 8.3.2; a b u c d v x y w in fixed point
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    for frame in sample_frames(bytes(data), 2):
+        assert frame.size == (48, 64)
+        assert frame.getpixel((24, 4))[2] > 200 and frame.getpixel((24, 60))[2] < 40, "the sky is above"
 
 
 def test_clips_become_evenly_sampled_frames(tmp_path: Path) -> None:
