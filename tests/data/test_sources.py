@@ -243,13 +243,13 @@ def test_a_file_of_another_format_is_named(
 
 
 def test_unknown_sources_and_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'cocoo'. Known: auto, coco, karpathy, msrvtt, scenes, table, vid"):
+    with pytest.raises(UserError, match="'cocoo'. Known: auto, coco, datasets, karpathy, msrvtt, scenes"):
         prepare(tmp_path / "out", source="cocoo")
     with pytest.raises(UserError, match="data.annotations is empty: the source 'coco'"):
         prepare(tmp_path / "out", source="coco")
     with pytest.raises(UserError, match="nowhere.json: no such file"):
         prepare(tmp_path / "out", source="coco", annotations="nowhere.json")
-    assert set(sources()) == {"coco", "karpathy", "msrvtt", "scenes", "table", "video"}
+    assert set(sources()) == {"coco", "datasets", "karpathy", "msrvtt", "scenes", "table", "video"}
 
 
 @pytest.mark.parametrize(
