@@ -40,6 +40,7 @@ class ShardWriter:
 
     def __init__(self, folder: Path):
         self.folder, self.count, self.shards = folder, 0, 0
+        self._path = folder
         self._tar: tarfile.TarFile | None = None
 
     def add(self, frames: list[tuple[bytes, str]]) -> list[Slice]:
@@ -52,7 +53,7 @@ class ShardWriter:
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
             padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            slices.append(Slice(Path(str(tar.name)), tar.offset - padded, len(data)))
+            slices.append(Slice(self._path, tar.offset - padded, len(data)))
         self.count += 1
         return slices
 
@@ -60,8 +61,8 @@ class ShardWriter:
         if self._tar is None or self._tar.offset > SHARD_SIZE:
             self.close()
             self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"images-{self.shards:05d}.tar"
-            self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (see `close`)
+            self._path = self.folder / f"images-{self.shards:05d}.tar"
+            self._tar = tarfile.open(self._path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (see `close`)
             self.shards += 1
         return self._tar
 

@@ -92,3 +92,14 @@ def test_a_slice_without_a_size_goes_to_the_end(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     assert Slice(tmp_path / "file", 3).read() == b"3456789"
     assert io.BytesIO(Slice(tmp_path / "file", 3, 2).read()).getvalue() == b"34"
+
+
+def test_a_data_set_in_a_relative_folder_is_found_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the stage writes it: data/prepared, below the project."""
+    monkeypatch.chdir(folder)
+    prepare(Path("data/prepared"), source="table", folder=".", annotations="captions.csv", images="photos")
+    tables = read_tables("data/prepared")
+    assert set(tables.frames["file"]) == {"images-00000.tar"}
+    assert tables.open_image(tables.images["image_id"][0]).size == (40, 30)
