@@ -17,6 +17,7 @@ Every source ends in this form and nothing downstream knows where the data came 
 """
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -99,9 +100,8 @@ class Tables:
     def _rows(self) -> dict[str, slice]:
         """image_id -> its rows of `frames`, which stand together."""
         ids = self.frames["image_id"].to_numpy()
-        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.empty(0, int)
-        ends = np.r_[starts[1:], len(ids)]
-        return {ids[a]: slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)}
+        starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+        return {ids[a]: slice(a, b) for a, b in itertools.pairwise(starts) if a < b}
 
     def open_image(self, image_id: str) -> Image.Image:
         """One picture, completely decoded, as RGB; of a clip, the frame in its middle.

@@ -126,10 +126,14 @@ def test_a_damaged_picture_ends_the_stage_with_its_name_and_keeps_finished_shard
 
     Path("data/prepared").unlink()
     shutil.copytree(tables.folder, "data/prepared")
-    victim = Path("data/prepared/images") / tables.images["file_name"].iloc[SHARD + 5]
+    image_id = tables.images["image_id"].iloc[SHARD + 5]
+    [place] = tables.slices(image_id)
+    victim = Path("data/prepared") / place.file.name
     content = victim.read_bytes()
-    victim.write_bytes(content[:60])
-    with pytest.raises(AssertionError, match=f"{victim.name}: image"):
+    victim.write_bytes(
+        content[: place.offset + 60] + bytes(place.size - 60) + content[place.offset + place.size :]
+    )
+    with pytest.raises(AssertionError, match=f"{victim.name}: image '{image_id}'"):
         compute()
     assert Path("data/features/shard-00000.parquet").exists()
     assert not Path("data/features/shard-00001.parquet").exists()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from components.data.tables import Tables
+from components.data.tables import FRAME_COLUMNS, Tables
 from components.tracking.callback import MlflowCallback
 from components.tracking.provenance import pipeline_key, weights_digest
 from components.tracking.runs import open_variant_run
@@ -54,12 +54,14 @@ def store(trained):
 
 
 def _samples(folder: Path) -> Tables:
-    (folder / "images").mkdir()
-    for colour in ("red", "blue"):
-        Image.new("RGB", (16, 16), colour).save(folder / "images" / f"{colour}.png")
+    frames = []
+    for image_id, colour in (("a", "red"), ("b", "blue")):
+        file = folder / f"{colour}.png"
+        Image.new("RGB", (16, 16), colour).save(file)
+        frames.append((image_id, file.name, 0, file.stat().st_size))
     images = pd.DataFrame({"image_id": ["a", "b"], "file_name": ["red.png", "blue.png"]})
     captions = pd.DataFrame({"image_id": ["a", "b"], "caption": ["a red square", "a blue square"]})
-    return Tables(images, captions, folder)
+    return Tables(images, captions, folder, pd.DataFrame(frames, columns=FRAME_COLUMNS))
 
 
 def _validate(callback: MlflowCallback, step: int) -> None:

@@ -35,4 +35,4 @@ def test_null_means_bfloat16_on_a_gpu_that_multiplies_it(tmp_path, monkeypatch):
     on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     for given, expected in ((None, on_gpu), (True, True), (False, False)):
         params = tiny(train={"bf16": given})
-        assert training_arguments(tmp_path, params, num_examples=40, sharded=[]).bf16 is expected
+        assert training_arguments(tmp_path, params, num_examples=40, sharded=[], loading={}).bf16 is expected
