@@ -79,13 +79,25 @@ def server(port: int, greet: bool = True) -> Iterator[tuple[str, subprocess.Pope
 
 def attend(command: list[str]) -> int:
     """Wait for `command`, pass signals on to it, and return its exit code, as a shell would."""
+    process, early = None, []
+
+    def pass_on(number: int, _: object) -> None:
+        """Or keep it until there is a command."""
+        if process is None:
+            early.append(number)
+        else:
+            process.send_signal(number)
+
+    # Before the command is there: a signal that comes at its start would end this process alone.
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C in a terminal reaches the command by itself
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
     try:
         process = subprocess.Popen(command)
     except OSError as error:
         raise UserError(f"{command[0]}: {error.strerror}.") from None
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C in a terminal reaches the command by itself
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: process.send_signal(number))
+    for kept in early:
+        process.send_signal(kept)
     code = process.wait()
     return code if code >= 0 else 128 - code
 
