@@ -24,13 +24,13 @@ TOKENS, WIDTH, PROJECTION = 17, 128, 128
 BATCH, BATCHES = 64, 300
 
 
-def generate(folder: Path, number: int) -> list[str]:
-    """A store of `number` images; returns their ids."""
+def generate(folder: Path, number: int, tokens: int, width: int, projection: int) -> list[str]:
+    """A store of `number` images, [tokens x width] and [projection] of each; returns their ids."""
     ids = [f"{i:08d}" for i in range(number)]
     images = pd.DataFrame({"image_id": ids, "sha256": ids, "split": "train"})
     for shard in plan_shards(folder, images, "generated"):
         rows = len(shard.image_ids)
-        write_shard(folder, shard, torch.randn(rows, TOKENS, WIDTH), torch.randn(rows, PROJECTION))
+        write_shard(folder, shard, torch.randn(rows, tokens, width), torch.randn(rows, projection))
     seal(folder, images, "generated")
     return ids
 
@@ -66,7 +66,7 @@ def main() -> None:
     print(f"{'images':>10}{'on disk MB':>12}{'private MB':>12}{'mapped MB':>11}{'ms a batch of 64':>18}")
     for number in parser.parse_args().sizes:
         with tempfile.TemporaryDirectory() as folder:
-            ids = generate(Path(folder), number)
+            ids = generate(Path(folder), number, TOKENS, WIDTH, PROJECTION)
             size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 2**20
             with context.Pool(1) as pool:
                 found = pool.apply(read, (Path(folder), ids))

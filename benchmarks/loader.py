@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from components.features.store import FeatureStore, plan_shards, seal, write_shard
+from benchmarks.features import generate
+from components.features.store import FeatureStore
 
 IMAGES, TOKENS, WIDTH, PROJECTION = 10_000, 50, 768, 512
 BATCH, BATCHES = 256, 39
@@ -28,18 +28,6 @@ PLAIN = "a plain float16 gather"
 
 Pass = Callable[[np.ndarray], Iterable[Tensor]]
 """Batches of row numbers [n x b] -> their features, one batch after the other."""
-
-
-def generate(folder: Path, number: int = IMAGES) -> list[str]:
-    """A store of `number` images; returns their ids."""
-    ids = [f"{i:08d}" for i in range(number)]
-    images = pd.DataFrame({"image_id": ids, "sha256": ids, "split": "train"})
-    for shard in plan_shards(folder, images, "generated"):
-        rows = len(shard.image_ids)
-        features = torch.empty(rows, TOKENS, WIDTH).uniform_(-1, 1)
-        write_shard(folder, shard, features, torch.nn.functional.normalize(torch.randn(rows, PROJECTION)))
-    seal(folder, images, "generated")
-    return ids
 
 
 def images_a_second(read: Pass, number: int, passes: int = 5) -> float:
@@ -84,7 +72,7 @@ def main() -> None:
     """Print a row a way of reading."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ids = generate(folder)
+        ids = generate(folder, IMAGES, TOKENS, WIDTH, PROJECTION)
         forget(folder)
         cold = images_a_second(partial(from_store, FeatureStore(folder), ids), len(ids), passes=1)
         plain = torch.cat([torch.from_numpy(np.load(path)) for path in sorted(folder.glob("shard-*.npy"))])
