@@ -51,8 +51,12 @@ def fetch(tower: TowerName, source: str, revision: str | None = None) -> Tower:
         raise UserError(f"a folder has no revision '{revision}'. Set towers.{tower}_revision to null.")
     try:
         return _load(tower, source, resolve_revision(source, revision))
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged file makes transformers, tokenizers or pickle raise
+        reason = (str(error).strip().splitlines() or [""])[0][:150].rstrip(".")
+        if not isinstance(error, OSError | ValueError | SafetensorError):
+            reason = f"a file of it is damaged ({type(error).__name__}: {reason})"
         raise UserError(
             f"{reason}. Give a folder that save_pretrained wrote, such as pretrained/{tower}, or a model's "
             "name on the Hugging Face hub, if that can be reached."
@@ -64,9 +68,16 @@ def _load(tower: TowerName, source: str, revision: str | None) -> Tower:
     if found not in KINDS[tower]:
         raise UserError(f"it is a '{found}'. A {' or '.join(KINDS[tower])} is needed there.")
     kind = AutoModel if tower == "clip" else AutoModelForCausalLM
-    model, report = kind.from_pretrained(source, revision=revision, dtype="auto", output_loading_info=True)
+    how = {"dtype": "auto", "output_loading_info": True, "ignore_mismatched_sizes": True}  # said below
+    model, report = kind.from_pretrained(source, revision=revision, **how)
     if missing := sorted(report["missing_keys"]):
         raise UserError(f"{len(missing)} of its tensors are missing, such as '{missing[0]}'. Save it again.")
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, stored, expected = mismatched[0]
+        raise UserError(
+            f"{len(mismatched)} of its tensors have another shape than its config.json says, such as "
+            f"'{name}': {list(stored)}, not {list(expected)}. Save model and config together again."
+        )
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     processor = None
     if tower == "clip":

@@ -152,6 +152,19 @@ def a_tensor_short(folders: Path) -> None:
     save_file(tensors, path, {"format": "pt"})
 
 
+def another_width(folders: Path) -> None:
+    edit_json(folders / "gpt2" / "config.json", n_embd=64)
+
+
+def a_pickle_cut_off(folders: Path) -> None:
+    no_weights(folders)
+    (folders / "clip" / "pytorch_model.bin").write_bytes(b"cut off")
+
+
+def an_empty_tokenizer(folders: Path) -> None:
+    (folders / "gpt2" / "tokenizer.json").write_text("{}")
+
+
 def no_tokenizer(folders: Path) -> None:
     for path in (folders / "gpt2").glob("tokenizer*"):
         path.unlink()
@@ -202,6 +215,9 @@ def no_spaces(folders: Path) -> None:
         (no_weights, "clip", "model.safetensors"),
         (a_pointer_for_weights, "clip", "save_pretrained wrote, such as pretrained/clip"),
         (a_tensor_short, "gpt2", "1 of its tensors are missing, such as 'transformer.wpe.weight'"),
+        (another_width, "gpt2", "of its tensors have another shape than its config.json says, such as"),
+        (a_pickle_cut_off, "clip", "a file of it is damaged"),
+        (an_empty_tokenizer, "gpt2", "a file of it is damaged"),
         (no_tokenizer, "gpt2", "its tokenizer knows 1 tokens, the model 400: they do not belong together"),
         (a_larger_tokenizer, "gpt2", "its tokenizer knows 410 tokens, the model 400"),
         (another_end, "gpt2", "eos_token_id is 0 in its tokenizer and 7 in its config.json"),
