@@ -31,9 +31,9 @@ class Interval(NamedTuple):
     high: float
 
     def text(self, digits: int, of_bounds: int | None = None) -> tuple[str, str]:
-        """As people read it: "0.712" and "0.690–0.734", with so many decimals."""
-        bounds = digits if of_bounds is None else of_bounds
-        return f"{self.mean:.{digits}f}", f"{self.low:.{bounds}f}–{self.high:.{bounds}f}"
+        """As people read it: "0.712" and "0.690–0.734", or "-8.7 to -5.2", with so many decimals."""
+        bounds, to = digits if of_bounds is None else of_bounds, " to " if self.low < 0 else "–"
+        return f"{self.mean:.{digits}f}", f"{self.low:.{bounds}f}{to}{self.high:.{bounds}f}"
 
 
 class Difference(NamedTuple):

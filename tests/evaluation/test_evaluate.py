@@ -120,6 +120,7 @@ def test_systems_and_scores_are_written_the_same_everywhere(evaluation):
     assert one[0].scores == evaluation.intervals["model"]
     assert written("CIDEr", Interval(0.7123, 0.6899, 0.7344)) == "0.712 (0.690–0.734)"
     assert written("perplexity", Interval(4.06, 3.9, 4.2)) == "4.1 (3.9–4.2)"
+    assert written("CLIPScore", Interval(-7.0, -8.71, -5.2)) == "-7.0 (-8.7 to -5.2)"
     assert written("CIDEr", None) == ""
 
 
