@@ -104,10 +104,11 @@ class FeatureParams(Section):
     """Stage `features`: the frozen vision tower over every image, once."""
 
     batch_size: Positive  # pictures or frames at a time
+    bf16: bool | None  # the tower multiplies in bfloat16; null: on a GPU that does
     cache: bool  # false: keep nothing, encode pixels whenever they are needed
     views: Positive  # of a training image: itself, and augmented ones
     resident: Literal["auto", "gpu", "host", "disk"]  # while training; auto: the fastest with room for them
-    readers: Annotated[int, Field(ge=0)]  # processes of a training that fetch ahead, unless `gpu`; 0: none
+    readers: Annotated[int, Field(ge=0)]  # ahead of the tower or the step, see params.yaml; 0: none
     task_runner: Literal["threads", "dask", "ray"]  # what the shards are computed on
     address: str | None  # of a Dask or Ray cluster that sees this folder; none: one made here
     workers: Positive  # threads, or processes of a cluster made here; one fills all cores already

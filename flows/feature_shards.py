@@ -18,21 +18,23 @@ def compute_shard(
     clip: Path,
     tower: str,
     layer: int,
+    bf16: bool,
+    readers: int,
     batch_size: int,
 ) -> None:
     """Encode the images of one shard and write it to the store `out`."""
-    encoder = _encoder(clip, layer, tower)
+    encoder = _encoder(clip, layer, bf16, readers, tower)
     tables = _tables(data, (data / "images.parquet").stat().st_mtime_ns)
     report = progress or (lambda count: None)
     write_shard(out, piece, *encoder.encode(tables, piece.image_ids, batch_size, report, piece.views))
 
 
 @once
-def _encoder(clip: Path, layer: int, tower: str):
+def _encoder(clip: Path, layer: int, bf16: bool, readers: int, tower: str):
     """Once a process; `tower` is its hash, so that a process never goes on with an old one."""
     from components.features.encoder import ClipEncoder
 
-    return ClipEncoder(clip, layer)
+    return ClipEncoder(clip, layer, bf16, readers)
 
 
 @once

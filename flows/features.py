@@ -17,11 +17,12 @@ from flows.stage import main, stage
 @stage
 def features() -> None:
     """Add what the store lacks, shard by shard; an interrupted run keeps its complete shards."""
-    from components.features.encoder import encoder_id
+    from components.features.encoder import encoder_id, takes_bf16
 
     params, tables = Params.load(), read_tables(PREPARED)
     require_towers()
-    settings, tower = params.features, encoder_id(TOWERS / "clip", params.model.feature_layer)
+    settings, layer, bf16 = params.features, params.model.feature_layer, takes_bf16(params.features.bf16)
+    tower = encoder_id(TOWERS / "clip", layer, bf16)
     if not settings.cache:
         FEATURES.mkdir(parents=True, exist_ok=True)
         write_meta(FEATURES, {"encoder_id": tower, "images": 0})
@@ -37,7 +38,9 @@ def features() -> None:
         data=PREPARED.resolve(),
         clip=(TOWERS / "clip").resolve(),
         tower=tower,
-        layer=params.model.feature_layer,
+        layer=layer,
+        bf16=bf16,  # decided here, for all machines of a cluster
+        readers=settings.readers,
         batch_size=settings.batch_size,
     )
     seal(FEATURES, tables.images, tower, settings.views)
@@ -54,7 +57,7 @@ def open_features(
     from components.features.encoder import ClipEncoder
     from components.features.live import LiveFeatures
 
-    encoder = ClipEncoder(TOWERS / "clip", params.model.feature_layer)
+    encoder = ClipEncoder.of(params, TOWERS / "clip")
     return LiveFeatures(tables, encoder, params.features.batch_size, params.features.views)
 
 

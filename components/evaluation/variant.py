@@ -58,7 +58,7 @@ def evaluate_variant(
     extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
     extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
     if pairs := read_pairs(tables):  # few pictures, encoded when asked for
-        live = LiveFeatures(pairs, ClipEncoder(Path(towers) / "clip", params.model.feature_layer))
+        live = LiveFeatures(pairs, ClipEncoder.of(params, Path(towers) / "clip"))
         captions = say(list(pairs.images["image_id"]), live.batch, progress="minimal pairs").captions
         extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, list(captions.values()))
     evaluation = evaluate(

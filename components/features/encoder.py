@@ -1,9 +1,9 @@
 """The frozen CLIP at work: hidden states and pooled embeddings of pictures, embeddings of captions."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from PIL import Image
@@ -11,16 +11,21 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
+from components.config import Params
 from components.data.tables import Tables
+from components.features.ahead import ahead
 from components.features.views import augment
 from components.features.vision import VisionEncoder
 
 WEIGHTS = ("model.safetensors", "preprocessor_config.json", "config.json")
 
 
-def encoder_id(clip_folder: str | Path, feature_layer: int) -> str:
-    """Hash of all that decides the features besides the picture: weights, preprocessing, layer."""
-    digest = hashlib.sha256(f"layer {feature_layer}".encode())
+def encoder_id(clip_folder: str | Path, feature_layer: int, bf16: bool = False) -> str:
+    """Hash of all that decides the features besides the picture: weights, preprocessing, layer, precision.
+
+    So a store never mixes features of two precisions.
+    """
+    digest = hashlib.sha256(f"layer {feature_layer}{', bfloat16' if bf16 else ''}".encode())
     for name in WEIGHTS:
         path = Path(clip_folder) / name
         if path.exists():
@@ -33,21 +38,43 @@ def load_clip(folder: str | Path) -> PreTrainedModel:
     return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-class ClipEncoder:
-    """The CLIP of a tower folder with its own preprocessing; `feature_layer` as in `VisionEncoder`."""
+def takes_bf16(asked: bool | None) -> bool:
+    """`asked`, or if that is None, whether there is a GPU that multiplies bfloat16."""
+    if asked is None:
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return asked
 
-    def __init__(self, clip_folder: str | Path, feature_layer: int = -1):
+
+class ClipEncoder:
+    """The CLIP of a tower folder with its own preprocessing, on the GPU if there is one.
+
+    Args:
+        feature_layer: as in `VisionEncoder`.
+        bf16: multiply in bfloat16; what is added up stays float32.
+        readers: threads that open and preprocess pictures ahead of the tower. They change no number.
+    """
+
+    def __init__(
+        self, clip_folder: str | Path, feature_layer: int = -1, bf16: bool = False, readers: int = 0
+    ):
         self.folder, self.feature_layer = Path(clip_folder), feature_layer
+        self.bf16, self.readers = bf16, readers
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.clip = load_clip(clip_folder).to(self.device)
         self.vision = VisionEncoder(self.clip.vision_model, feature_layer)
         self.projection = getattr(self.clip, "visual_projection", nn.Identity())  # SigLIP has none
         self.processor = AutoImageProcessor.from_pretrained(clip_folder, backend="pil")
 
+    @classmethod
+    def of(cls, params: Params, clip_folder: str | Path) -> Self:
+        """As params.yaml has it, on this machine."""
+        settings = params.features
+        return cls(clip_folder, params.model.feature_layer, takes_bf16(settings.bf16), settings.readers)
+
     @property
     def encoder_id(self) -> str:
         """See the function of this name."""
-        return encoder_id(self.folder, self.feature_layer)
+        return encoder_id(self.folder, self.feature_layer, self.bf16)
 
     def preprocess(self, pictures: Sequence[Image.Image]) -> Tensor:
         """[n x 3 x h x w], as the tower was trained."""
@@ -55,10 +82,13 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def __call__(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """[n x 3 x h x w] -> hidden states [n x num_tokens x width], unit embeddings [n x projection]."""
-        hidden, outputs = self.vision.read(pixel_values.to(self.device))
-        embeds = normalize(self.projection(outputs.pooler_output), dim=-1)
-        return hidden.cpu(), embeds.cpu()
+        """[n x 3 x h x w] -> hidden states [n x num_tokens x width], unit embeddings [n x projection].
+
+        Both on the encoder's device, which may still be at work on them.
+        """
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            hidden, outputs = self.vision.read(pixel_values.to(self.device))
+        return hidden, normalize(self.projection(outputs.pooler_output.float()), dim=-1)
 
     def encode(
         self,
@@ -68,33 +98,51 @@ class ClipEncoder:
         progress: Callable[[int], None] = lambda n: None,
         views: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Features and embeddings of `image_ids`, in order, a row a frame.
+        """Features (float16) and embeddings of `image_ids`, in order, a row a frame.
 
         Args:
             batch_size: frames at a time.
             progress: called with the number of frames after each batch.
             views: the augmented view of each image (`features.views`); None: the images as they are.
         """
+        wanted = zip(image_ids, views or [0] * len(image_ids), strict=True)
+        digests = dict(zip(tables.images["image_id"], tables.images["sha256"], strict=True))
+        frames_of_a_clip = tables.images["num_frames"].mean() if "num_frames" in tables.images else 1
+
+        def read(image: tuple[str, int]) -> Tensor:
+            """A picture or clip [frames x 3 x h x w]; in memory that a GPU copies from by itself."""
+            image_id, view = image
+            frames = tables.open_frames(image_id)
+            if view:
+                frames = augment(frames, digests[image_id], view)
+            pixels = self.preprocess(frames)
+            return pixels.pin_memory() if self.device == "cuda" else pixels
+
         parts = []
-        frames = _frames(tables, image_ids, views)
-        while batch := list(islice(frames, batch_size)):
-            parts.append(self(self.preprocess(batch)))
-            progress(len(batch))
+        pictures = ahead(read, wanted, self.readers, depth=int(batch_size / frames_of_a_clip) + 1)
+        for batch in in_batches(pictures, batch_size):
+            on_device = torch.cat([part.to(self.device, non_blocking=True) for part in batch])
+            features, embeds = self(on_device)
+            parts.append((features.half(), embeds))
+            progress(len(on_device))
         features, embeds = zip(*parts, strict=True)
-        return torch.cat(features), torch.cat(embeds)
+        return torch.cat(features).cpu(), torch.cat(
+            embeds
+        ).cpu()  # once: a GPU goes on without waiting for us
 
 
-def _frames(
-    tables: Tables, image_ids: Sequence[str], views: Sequence[int] | None = None
-) -> Iterator[Image.Image]:
-    """All frames of all images, one after the other; opened when asked for."""
-    if views is None or not any(views):
-        for image_id in image_ids:
-            yield from tables.open_frames(image_id)
-        return
-    digests = dict(zip(tables.images["image_id"], tables.images["sha256"], strict=True))
-    for image_id, view in zip(image_ids, views, strict=True):
-        yield from augment(tables.open_frames(image_id), digests[image_id], view)
+def in_batches(parts: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    """Parts [n x ...] in lists of `size` rows, cut where a list is full; the last one may have fewer."""
+    batch, room = [], size
+    for part in parts:
+        while len(part) >= room:
+            yield [*batch, part[:room]]
+            part, batch, room = part[room:], [], size
+        if len(part):
+            batch.append(part)
+            room -= len(part)
+    if batch:
+        yield batch
 
 
 @torch.inference_mode()

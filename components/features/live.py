@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LiveFeatures:
     """Pictures are encoded whenever they are asked for.
 
-    Features are rounded to float16, as a store keeps them, so that both give the same numbers.
+    In float16, as a store keeps them, so that both give the same numbers.
     """
 
     residence = Residence("live", "encoded whenever they are asked for")
@@ -31,7 +31,7 @@ class LiveFeatures:
     def batch(self, image_ids: list[str], views: list[int] | None = None) -> dict[str, Tensor]:
         """See `Features`."""
         features, _ = self.encoder.encode(self.tables, image_ids, self.batch_size, views=views)
-        return pad_frames(features.half(), self._frames(image_ids))
+        return pad_frames(features, self._frames(image_ids))
 
     def image_embeds(self, image_ids: list[str]) -> Tensor:
         """See `Features`."""

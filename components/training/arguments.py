@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from components.config import Params, TrainParams
 from components.errors import UserError
+from components.features.encoder import takes_bf16
 from components.training.processes import world_size
 
 STEPS = 2000
@@ -58,7 +59,7 @@ def training_arguments(
         weight_decay=settings.weight_decay,
         adam_beta2=0.98,
         max_grad_norm=settings.max_grad_norm,
-        bf16=on_gpu and torch.cuda.is_bf16_supported() if settings.bf16 is None else settings.bf16,
+        bf16=takes_bf16(settings.bf16),
         torch_compile=settings.torch_compile,
         use_cpu=not on_gpu,
         fsdp=settings.fsdp and world_size() > 1,
