@@ -8,24 +8,26 @@ python -m flows.caption folder/ --model models/mlp --out captions.jsonl --task-r
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
-from PIL import Image
-
 from components.config import Params
+from components.data.clips import ENDINGS
+from components.data.pictures import Problem, load_rgb
 from components.errors import UserError
 from components.files import atomic_path
 from components.program import command_line
 from components.registry.versions import ADDRESS, CHAMPION, pinned
 from components.tracking.store import tracking_uri
-from flows.caption_batches import CLIPS, Batch, caption_batch
+from flows.caption_batches import Batch, caption_batch
 from flows.parallel import Runner, RunnerName, map_task
 from flows.stage import main, stage
 
-BATCH = 32
+FILES = 256  # of a task, at most: it opens some while it captions others
 SHOWN = 10  # files in a message
+SYSTEM = {"thumbs.db", "desktop.ini"}
+RAW = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
 
 
 @stage
@@ -33,25 +35,29 @@ def caption(
     paths: list[str],
     model: str | None = None,
     out: str | None = None,
-    num_frames: int = 8,
+    num_frames: int | None = None,
     bf16: bool = False,
     torch_compile: bool = False,
     task_runner: RunnerName = "threads",
     address: str | None = None,
     workers: int = 1,
+    readers: int = 2,
 ) -> None:
     """Print (or write to `out`, one JSON object a line) a caption for every picture and clip of `paths`,
-    folders searched through, in order. What cannot be read is left out, and named at the end.
+    folders searched through, in order. What cannot be read is left out, and named at the end; of folders also
+    files that are neither picture nor clip.
 
     Args:
         model: models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the champion of `register.name`
-        num_frames: of a clip, that the model sees
+        num_frames: of a clip, that the model sees; default: as many as it was trained with
         bf16, torch_compile: see `components.model.for_inference`
         task_runner, address, workers: see `flows.parallel.Runner`
+        readers: threads of each worker that open files ahead of the model
     """
-    files = list(pictures(paths))
-    starts = range(0, len(files), BATCH)
-    batches = [Batch(n, [f.resolve() for f in files[i : i + BATCH]]) for n, i in enumerate(starts)]
+    files, left_out = pictures(paths)
+    size = min(FILES, -(-len(files) // workers))
+    starts = range(0, len(files), size)
+    batches = [Batch(n, [f.resolve() for f in files[i : i + size]]) for n, i in enumerate(starts)]
     results = map_task(
         Runner(task_runner, address, workers),
         caption_batch,
@@ -61,16 +67,29 @@ def caption(
         num_frames=num_frames,
         bf16=bf16,
         torch_compile=torch_compile,
+        readers=readers,
     )
     rows = [row for rows in results for row in rows]
     rows = [{"image": str(file)} | row for file, row in zip(files, rows, strict=True)]
-    captioned = [row for row in rows if "caption" in row]
-    write(captioned, out)
-    if bad := [f"{row['image']} ({row['problem']})" for row in rows if "problem" in row]:
-        more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        raise UserError(
-            f"Cannot be read: {', '.join(bad[:SHOWN])}{more}. The other {len(captioned)} have their captions."
-        )
+    write([row for row in rows if "caption" in row], out)
+    tell(rows, paths, left_out)
+
+
+def tell(rows: list[dict[str, str]], paths: list[str], left_out: list[str]) -> None:
+    """Name what has no caption: on stderr what lay in folders, as an error what was asked for by name.
+
+    Raises:
+        UserError: one of `paths` cannot be read, or nothing was captioned.
+    """
+    named = {str(Path(path)) for path in paths}
+    bad = [(row["image"], f"{row['image']} ({row['problem']})") for row in rows if "problem" in row]
+    if left_out := left_out + [told for image, told in bad if image not in named]:
+        print(f"Left out: {len(left_out)} files: {listed(left_out)}.", file=sys.stderr)
+    captioned = f"The other {len(rows) - len(bad)} have their captions."
+    if asked := [told for image, told in bad if image in named]:
+        raise UserError(f"Cannot be read: {listed(asked)}. {captioned}")
+    if len(bad) == len(rows):
+        raise UserError("None of these files can be read, so there is no caption.")
 
 
 def champion() -> str:
@@ -96,23 +115,63 @@ def write(rows: list[dict[str, str]], out: str | None) -> None:
     print(f"{len(rows)} captions in {out}")
 
 
-def pictures(paths: Iterable[str]) -> Iterator[Path]:
-    """Files as they are; of folders, every file whose name ends as a picture's or clip's does, in order.
+def pictures(paths: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Files as they are; of folders, in order, every file whose name ends as a picture's or clip's does, or
+    that has no ending and is a picture. And of these folders the other files that are not hidden, with the
+    reason.
 
     Raises:
         UserError: a path that does not exist, or no picture at all.
     """
-    known, found = CLIPS.union(Image.registered_extensions()), 0
+    found: list[Path] = []
+    left_out: list[str] = []
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{path}: no such file or folder.")
-        inside = sorted(p for p in path.rglob("[!.]*") if p.suffix.lower() in known)
-        found += len(inside) or path.is_file()
-        yield from inside if path.is_dir() else [path]
+        inside = _files(path) if path.is_dir() else []
+        shown = [file for file in inside if _is_shown(file)] if inside else [path] * path.is_file()
+        found += shown
+        left_out += [f"{file} ({_why_not(file)})" for file in inside if file not in set(shown)]
     if not found:
+        others = f" Left out: {listed(left_out)}." if left_out else ""
         raise UserError(
-            f"{', '.join(map(str, paths))}: no picture found. Known endings: {', '.join(sorted(known))}."
+            f"{', '.join(map(str, paths))}: no picture found. Known endings: {', '.join(ENDINGS)}.{others}"
         )
+    return found, left_out
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files in it and its folders, in order, but what is hidden and what systems leave."""
+    inside = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return [
+        file
+        for file in inside
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.name.lower() not in SYSTEM
+    ]
+
+
+def _is_shown(file: Path) -> bool:
+    if file.suffix:
+        return file.suffix.lower() in ENDINGS
+    try:
+        load_rgb(file)
+    except Problem:
+        return False
+    return True
+
+
+def _why_not(file: Path) -> str:
+    ending = file.suffix.lower()
+    if ending in RAW:
+        return f"{ending}: a camera's raw file; export it as JPEG"
+    return f"{ending} is not read" if ending else "no ending, and no picture"
+
+
+def listed(files: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return f"{', '.join(files[:SHOWN])}{more}"
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -122,7 +181,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the @champion"
     )
-    parser.add_argument("--num-frames", type=int, default=8, help="frames of a clip (%(default)s)")
+    parser.add_argument("--num-frames", type=int, help="of a clip; default: as many as in training")
     parser.add_argument("--bf16", action="store_true", help="twice as fast on a GPU or a CPU with AMX")
     parser.add_argument("--torch-compile", action="store_true", help="pays from some thousand pictures on")
     parser.add_argument("--out", help="write JSON lines there instead of printing them")
@@ -131,6 +190,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--address", help="of a Dask or Ray cluster that sees this folder; default: one here")
     parser.add_argument("--workers", type=int, default=1, help="threads, or processes (%(default)s)")
+    parser.add_argument("--readers", type=int, default=2, help="threads that open files (%(default)s)")
     return parser.parse_args(argv)
 
 

@@ -1,21 +1,30 @@
-"""The task that captions a batch of files, here or on another machine, which imports it from here."""
+"""The task that captions files, here or on another machine, which imports it from here."""
 
 import os
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from components.data.pictures import Problem, load_rgb
+from components.data.clips import sample_frames
+from components.data.pictures import Problem, content
+from components.data.shards import Slice
+from components.features.ahead import ahead
 from flows.parallel import Progress, once
 from flows.stage import piece_task
 
-CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from components.model import CaptionModel
+
+BATCH = 32  # pictures and clips that the model sees at a time
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures and clips to be captioned at a time."""
+    """Pictures and clips to be captioned by one task."""
 
     number: int
     files: list[Path]
@@ -28,39 +37,57 @@ def caption_batch(
     *,
     model: str,
     store: str | None,
-    num_frames: int,
+    num_frames: int | None,
     bf16: bool,
     torch_compile: bool,
+    readers: int = 0,
 ) -> list[dict[str, str]]:
-    """{"caption": ...} of each picture and clip, or {"problem": ...} of one that cannot be read."""
-    captioner, seen, rows = _captioner(model, store, bf16, torch_compile), [], []
-    for file in piece.files:
-        try:
-            seen.append(open_frames(file, num_frames))
-            rows.append({})
-        except Problem as problem:
-            rows.append({"problem": problem.detail})
-    captions = iter(captioner.caption(seen) if seen else [])
-    if progress is not None:
-        progress(len(rows))
-    return [row or {"caption": next(captions)} for row in rows]
+    """{"caption": ...} of each picture and clip, or {"problem": ...} of one that cannot be read.
+
+    Args:
+        num_frames: of a clip; None: as many as the model was trained with.
+        readers: threads that open files while the model is at work.
+    """
+    captioner, rows = _captioner(model, store, bf16, torch_compile), []
+    look = partial(_look, number=num_frames or captioner.config.num_frames)
+    seen = ahead(look, piece.files, readers, depth=4 * readers)
+    while batch := list(islice(seen, BATCH)):
+        rows += _captions(captioner, batch)
+        if progress is not None:
+            progress(len(batch))
+    return rows
 
 
-def open_frames(file: Path, number: int) -> list[Image.Image]:
-    """The one frame of a picture, or `number` frames of a clip, evenly sampled: as for training.
+def _look(file: Path, number: int) -> "list[Image.Image] | Problem":
+    try:
+        return open_frames(file, number)
+    except Problem as problem:
+        return problem
+
+
+def _captions(captioner: "CaptionModel", seen: "list[list[Image.Image] | Problem]") -> list[dict[str, str]]:
+    clips = [each for each in seen if not isinstance(each, Problem)]
+    captions = iter(captioner.caption(clips) if clips else [])
+    return [
+        {"problem": each.detail} if isinstance(each, Problem) else {"caption": next(captions)}
+        for each in seen
+    ]
+
+
+def open_frames(file: Path, number: int) -> "list[Image.Image]":
+    """What a model sees of a picture or clip, as in training: see `sample_frames`.
 
     Raises:
         Problem: it cannot be read.
     """
-    if file.suffix.lower() not in CLIPS:
-        return [load_rgb(file)]
-    from components.data.sources.video import sample_frames
-
-    return sample_frames(file.read_bytes(), number)
+    try:
+        return sample_frames(content(Slice(file)), number)
+    except OSError as error:
+        raise Problem("image-unreadable", error.strerror or str(error)) from None
 
 
 @once
-def _captioner(model: str, store: str | None, bf16: bool, torch_compile: bool):
+def _captioner(model: str, store: str | None, bf16: bool, torch_compile: bool) -> "CaptionModel":
     """Once a process, not once a batch."""
     from components.model import for_inference
     from components.registry.versions import load_captioner

@@ -1,9 +1,12 @@
-"""Opening one picture, whatever a camera or a web site made of it."""
+"""Opening one picture, whatever a camera, a phone or a web site made of it."""
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pillow_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from components.data.shards import Slice
@@ -13,6 +16,14 @@ MIN_SIDE = 8
 MAX_ASPECT = 20
 MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 """Pixel modes that become RGB without guessing a range (32-bit and 16-bit grey do not)."""
+
+PICTURE_ENDINGS = (
+    *(".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".png", ".tif", ".tiff", ".webp"),
+)
+DNG_VERSION = 50706  # a tag of TIFF: of such a file Pillow would open the small preview
+
+pillow_heif.register_heif_opener(thumbnails=False)  # what iPhones write; AVIF is Pillow's own
 
 # Once, for all threads: a filter set around each picture would race.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
@@ -36,12 +47,22 @@ def load_rgb(picture: Path | Slice | bytes) -> Image.Image:
     Raises:
         Problem: damaged, no picture, or of a size or mode that nobody meant.
     """
+    with opened(picture) as image:
+        image.load()
+        return to_rgb(image)
+
+
+@contextmanager
+def opened(picture: Path | Slice | bytes) -> Iterator[Image.Image]:
+    """The picture as Pillow opens it, looked at but not decoded; what goes wrong in the body is a Problem.
+
+    Raises:
+        Problem: see `load_rgb`.
+    """
     try:
-        image = Image.open(picture if isinstance(picture, Path) else io.BytesIO(content(picture)))
-        _check(image)
-        with image:
-            image.load()
-            return to_rgb(image)
+        with Image.open(picture if isinstance(picture, Path) else io.BytesIO(content(picture))) as image:
+            _check(image)
+            yield image
     except UnidentifiedImageError:
         raise Problem("image-unreadable", "not a picture of a known format") from None
     except Image.DecompressionBombError as error:
@@ -82,6 +103,8 @@ def _check(image: Image.Image) -> None:
         raise Problem("image-too-small", f"{width} x {height} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise Problem("image-aspect", f"{width} x {height} pixels")
+    if image.format == "TIFF" and DNG_VERSION in image.tag_v2:
+        raise Problem("image-mode", "a camera's raw file; export it as JPEG or PNG")
     if image.mode not in MODES:
         raise Problem("image-mode", f"mode {image.mode}")
 

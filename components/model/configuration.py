@@ -36,6 +36,7 @@ class CaptionConfig(PreTrainedConfig):
         resampler_num_time_embeds: frames that a clip may have.
         cross_attention_heads, cross_attention_dim_head, cross_attention_ff_mult: of the gated blocks.
         cross_attention_every: a gated block stands before every k-th block of the decoder.
+        num_frames: of a clip that it was trained on, at most; 1: pictures. So many of a clip it is shown.
         activation: of the bridge's feed-forward layers, a name that `transformers` knows.
         towers: where the frozen towers came from and the SHA-256 of their tensors:
             `{"vision": {"source": ..., "sha256": ...}, "text": {...}}`.
@@ -70,6 +71,7 @@ class CaptionConfig(PreTrainedConfig):
     cross_attention_dim_head: int = 64
     cross_attention_ff_mult: int = 1
     cross_attention_every: int = 1
+    num_frames: int = 1
     activation: str = "gelu"
     towers: dict | None = None
     includes_towers: bool = False

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 MODULES = ("components.model", "components.registry.serving")
 """What goes along with all that it imports, so that no checkout is needed to load the model."""
 
-NEEDED = ("cloudpickle", "mlflow", "numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
+NEEDED = (
+    *("av", "cloudpickle", "mlflow", "numpy", "pillow", "pillow-heif"),
+    *("safetensors", "tokenizers", "torch", "transformers"),
+)
 """The few packages that the model needs."""
 
 
@@ -56,16 +59,13 @@ def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example
 
 
 def _signature() -> "ModelSignature":
-    """Images in, captions out. A request may set what `generate` takes; null leaves it as it was chosen for
-    the model.
+    """Captions come out. What goes in, in which form, the service sees for itself. A request may set what
+    `generate` takes; null leaves it as it was chosen for the model.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import AnyType
 
     integers = ("num_beams", "no_repeat_ngram_size", "max_new_tokens")
     parameters = [ParamSpec(name, DataType.integer, None) for name in integers]
     parameters.append(ParamSpec("length_penalty", DataType.double, None))
-    image = ColSpec(AnyType())  # a string; but MLflow would turn null into "None" before we see it
-    caption = ColSpec(DataType.string)
-    return ModelSignature(Schema([image]), Schema([caption]), ParamSchema(parameters))
+    return ModelSignature(outputs=Schema([ColSpec(DataType.string)]), params=ParamSchema(parameters))

@@ -1,9 +1,12 @@
-"""The captioner as a service: base64 images in, captions out.
+"""The captioner as a service: base64 images and clips in, captions out.
 
     mlflow models serve -m models:/clip-gpt2-captioner@champion --env-manager local -p 5001
     printf '{"inputs": ["%s"]}' "$(base64 -w0 picture.png)" > ask.json
     curl localhost:5001/invocations -H 'Content-Type: application/json' -d @ask.json
     {"predictions": ["two red apples"]}
+
+So do {"inputs": {"image": [...]}} and tables with a column `image`. Of a clip (GIF, MP4, ...) it sees as many
+frames as it was trained with.
 
 Loaded by MLflow from the registered model's own copy of this package. It decodes as was chosen for the model;
 `"params": {"num_beams": 1}` beside "inputs" changes that.
@@ -12,12 +15,13 @@ Loaded by MLflow from the registered model's own copy of this package. It decode
 import base64
 import binascii
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from components.data.pictures import Problem, load_rgb
+from components.data.clips import sample_frames
+from components.data.pictures import Problem
 from components.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BATCH = 32
+IMAGE = "image"
 HIGHEST = {"num_beams": 32, "max_new_tokens": 500}  # a request must not take all memory
 
 
@@ -54,7 +59,7 @@ class CaptionService:
         """Caption base64 images, in order.
 
         Args:
-            model_input: strings, as a list, an array, or a table with the column `image`.
+            model_input: strings, as a list, an array, or under the key or column `image`.
             params: keyword arguments of `generate`, those of the signature; None: the model's own.
 
         Raises:
@@ -65,7 +70,8 @@ class CaptionService:
         for name, value in params.items():
             if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
                 raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")
-        images = [decode(value, index) for index, value in enumerate(_values(model_input))]
+        frames = self.model.config.num_frames
+        images = [decode(value, index, frames) for index, value in enumerate(_values(model_input))]
         captions = []
         try:
             for start in range(0, len(images), BATCH):
@@ -75,8 +81,8 @@ class CaptionService:
         return captions
 
 
-def decode(value: object, index: int) -> "Image.Image":
-    """One base64 string -> the picture as training would have opened it; a data URL
+def decode(value: object, index: int, num_frames: int) -> "list[Image.Image]":
+    """One base64 string -> the picture, or frames of the clip, as training would have opened it; a data URL
     ("data:image/png;base64,...") will do.
 
     Raises:
@@ -93,20 +99,27 @@ def decode(value: object, index: int) -> "Image.Image":
     if not content:
         raise BadInput(f"input {index}: empty.")
     try:
-        return load_rgb(content)
+        return sample_frames(content, num_frames)
     except Problem as problem:
         raise BadInput(f"input {index}: {len(content)} bytes: {problem.detail}.") from None
 
 
-def _values(model_input) -> list:
-    """What MLflow made of the request -> one value an image."""
-    if hasattr(model_input, "columns"):  # a data frame
-        columns = list(model_input.columns)
-        if "image" not in columns and len(columns) != 1:
-            raise BadInput(f"columns {columns}: give one, 'image'.")
-        model_input = model_input["image" if "image" in columns else columns[0]]
+def _values(model_input: Any) -> list:
+    """What MLflow made of the request, or what `predict` was given -> one value an image.
+
+    The signature names no inputs: MLflow would take the first column, whatever its name, or refuse names.
+    """
+    names = list(model_input) if isinstance(model_input, dict) else getattr(model_input, "columns", [])
+    if IMAGE in names:
+        model_input = model_input[IMAGE]
+    elif any(isinstance(name, str) for name in names) or len(names) > 1:
+        found = ", ".join(map(repr, names))
+        raise BadInput(f"no {IMAGE!r} in the request: it has {found}. Name the column or key {IMAGE!r}.")
+    elif len(names):
+        model_input = model_input[names[0]]  # a table of one column without a name
     values = model_input.tolist() if hasattr(model_input, "tolist") else model_input
-    return [values] if isinstance(values, str) else list(values)
+    values = list(values) if isinstance(values, (list, tuple)) else [values]
+    return [value.get(IMAGE, value) if isinstance(value, dict) else value for value in values]
 
 
 def _load_pyfunc(path: str, model_config: dict | None = None) -> CaptionService:

@@ -87,7 +87,8 @@ class Choice:
 
 
 def prepare(model: CaptionModel, fixed: Setting, longest: int, num_frames: int) -> None:
-    """Give `model` what all settings share: how long a caption may be, and that it has a word.
+    """Give `model` what all settings share: how long a caption may be, that it has a word, and how many
+    frames of a clip it is shown.
 
     A caption is never empty, because it cannot begin with what ends one: the space before EOS, or EOS.
 
@@ -107,6 +108,7 @@ def prepare(model: CaptionModel, fixed: Setting, longest: int, num_frames: int) 
             f"train.decoding.max_new_tokens is {asked}; the language model has {positions} positions, which "
             f"leave room for {room} tokens beside the picture. Lower it, or set it to null."
         )
+    model.config.num_frames = num_frames
     tokenizer = model.processor.tokenizer
     model.generation_config.update(
         max_new_tokens=asked or min(room, ceil(MARGIN * (longest - 1))),

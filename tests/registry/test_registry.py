@@ -359,7 +359,7 @@ def test_a_wrong_input_is_a_400_that_names_it(server, bad, message):
 
 def test_transparency_is_white_as_in_training():
     clear = _encode(Image.new("RGBA", (16, 16), (0, 0, 0, 0)))
-    assert decode(clear, 0).getcolors() == [(256, (255, 255, 255))]
+    assert decode(clear, 0, 1)[0].getcolors() == [(256, (255, 255, 255))]
 
 
 def test_decoding_out_of_range_is_a_400(server):

@@ -7,10 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.data.clips import ENDINGS
 from components.data.sources.base import split_name
 from components.data.sources.columns import IMAGE, VIDEO, choose
 from components.data.sources.folders import DATASET, DATASET_DICT, METADATA, parts
-from components.data.sources.locate import ENDINGS
 from components.data.sources.records import KINDS, read_records
 from components.data.sources.text_files import read_text, suffix_of
 from components.data.tables import SPLITS

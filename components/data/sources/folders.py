@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from components.data.clips import ENDINGS
 from components.data.sources.base import split_name
-from components.data.sources.locate import ENDINGS
 from components.data.sources.records import Records, Rows, Tell, of_list, read_records
 from components.data.sources.text_files import read_text
 from components.data.tables import SPLITS

@@ -7,13 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePath
 
+from components.data.clips import ENDINGS
 from components.errors import UserError
-
-ENDINGS = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".mp4", ".webm", ".mkv", ".avi", ".mov"),
-)
-"""Of pictures and clips that are looked for where a name has none."""
 
 DEPTH = 4  # of folders below data.folder that are looked through
 SIMILAR = 0.8

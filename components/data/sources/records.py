@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.data.clips import ENDINGS
 from components.data.sources.columns import Columns
 from components.data.sources.delimited import open_delimited, rows
-from components.data.sources.locate import ENDINGS
 from components.data.sources.text_files import read_text, suffix_of
 from components.errors import UserError
 
