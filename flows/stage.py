@@ -7,7 +7,8 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -66,7 +67,8 @@ class Stage:
                 return
             except NeedsFlow:
                 pass
-        state = self.flow(**parameters, return_state=True)
+        with _temporary_server_in_time():
+            state = self.flow(**parameters, return_state=True)
         if not state.is_completed():
             raise UserError(state.message)
 
@@ -103,6 +105,25 @@ def in_flow() -> bool:
     from prefect.context import FlowRunContext
 
     return FlowRunContext.get() is not None
+
+
+@contextmanager
+def _temporary_server_in_time() -> Iterator[None]:
+    """Around a flow, whose own mistakes end in its state.
+
+    Raises:
+        UserError: the server that Prefect starts for a flow without one did not come up.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "ephemeral" not in str(error):
+            raise
+        raise UserError(
+            "Prefect's temporary server did not come up in time: the machine is busy, or the messages above "
+            "say why. Run again with more seconds, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600, or "
+            "with a server that is up before: python -m flows.prefect_server COMMAND."
+        ) from None
 
 
 def _ending_in_a_state(function: Callable) -> Callable:

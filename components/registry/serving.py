@@ -117,9 +117,14 @@ def _values(model_input: Any) -> list:
         raise BadInput(f"no {IMAGE!r} in the request: it has {found}. Name the column or key {IMAGE!r}.")
     elif len(names):
         model_input = model_input[names[0]]  # a table of one column without a name
-    values = model_input.tolist() if hasattr(model_input, "tolist") else model_input
+    values = _plain(model_input)
     values = list(values) if isinstance(values, (list, tuple)) else [values]
-    return [value.get(IMAGE, value) if isinstance(value, dict) else value for value in values]
+    return [_plain(value.get(IMAGE, value)) if isinstance(value, dict) else value for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """Of an array or a column a list, or the one value in it."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _load_pyfunc(path: str, model_config: dict | None = None) -> CaptionService:

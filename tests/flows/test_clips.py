@@ -12,7 +12,8 @@ from PIL import Image
 
 from components.data.display import mosaic
 from components.data.pictures import Problem
-from flows.caption import pictures
+from components.errors import UserError
+from flows.caption import pictures, tell
 from flows.caption_batches import open_frames
 from tests.parameters import TINY, merged
 from tests.tracking_fixtures import enter_project
@@ -43,7 +44,38 @@ def folder(tmp_path):
 
 def test_folders_are_searched_for_pictures_and_clips(folder):
     (folder / "._a.png").write_bytes(b"what a Mac leaves on foreign disks")
-    assert [path.name for path in pictures([str(folder)])] == ["a.png", "b.MP4", "c.webm"]
+    found, left_out = pictures([str(folder)])
+    assert [path.name for path in found] == ["a.png", "b.MP4", "c.webm"] and not left_out
+
+
+def test_what_a_folder_search_leaves_out_is_named(folder):
+    (folder / "a.png").rename(folder / "IMG_0001")
+    for name in ("IMG_0002", "IMG_0003.dng", "notes.txt", "Thumbs.db", ".hidden"):
+        (folder / name).write_bytes(b"no picture")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "a.jpg").write_bytes(b"")
+    found, left_out = pictures([str(folder)])
+    assert [path.name for path in found] == ["IMG_0001", "b.MP4", "c.webm"]
+    assert left_out == [
+        f"{folder}/IMG_0002 (no ending, and no picture)",
+        f"{folder}/IMG_0003.dng (.dng: a camera's raw file; export it as JPEG)",
+        f"{folder}/notes.txt (.txt is not read)",
+    ]
+    with pytest.raises(UserError, match=r"no picture found.*notes.txt \(.txt is not read\)"):
+        (folder / "only").mkdir()
+        (folder / "notes.txt").rename(folder / "only" / "notes.txt")
+        pictures([str(folder / "only")])
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_named_and_one_asked_for_is_an_error(capsys):
+    rows = [{"image": "in/a.png", "caption": "a dog"}, {"image": "in/b.png", "problem": "truncated"}]
+    tell(rows, ["in"], ["in/c.txt (.txt is not read)"])
+    told = capsys.readouterr().err
+    assert told == "Left out: 2 files: in/c.txt (.txt is not read), in/b.png (truncated).\n"
+    with pytest.raises(UserError, match=r"in/b.png \(truncated\). The other 1 have their captions"):
+        tell(rows, ["in/a.png", "in/b.png"], [])
+    with pytest.raises(UserError, match="None of these files"):
+        tell(rows[1:], ["in"], [])
 
 
 def test_a_clip_is_seen_in_frames_from_beginning_to_end(folder):
@@ -108,6 +140,7 @@ def test_clips_go_through_every_stage(project):
     # Loaded back in a fresh process, the model gave the captions that were scored, from all frames.
     (version,) = json.loads(Path("reports/registry.json").read_text()).values()
     assert "reloaded" not in version["reason"] and "does not load" not in version["reason"], version
-    caption.run(paths=["raw/clips/7.mp4"], model="models/mlp", num_frames=3, out="x.jsonl")
+    assert json.loads(Path("models/mlp/config.json").read_text())["num_frames"] == 3
+    caption.run(paths=["raw/clips/7.mp4"], model="models/mlp", out="x.jsonl")
     assert json.loads(Path("x.jsonl").read_text())["image"] == "raw/clips/7.mp4"
     assert "data:image" in Path("reports/index.html").read_text()

@@ -16,6 +16,7 @@ import mlflow
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from components.code import code_of
@@ -26,7 +27,7 @@ from components.registry import reload as verify
 from components.registry.card import model_card
 from components.registry.gate import Candidate, promote
 from components.registry.reload import _difference, reload_problem
-from components.registry.serving import decode
+from components.registry.serving import CaptionService, decode
 from components.registry.versions import (
     LONGEST_CARD,
     load_captioner,
@@ -343,7 +344,7 @@ def test_the_server_captions_base64_images(server, captioner):
     [
         ("%%%", "input 1: not base64"),
         ("", "input 1: empty."),
-        (5, "input 1: int '5' where a base64 string was expected."),
+        (5, "input 1: not base64"),  # MLflow makes text of it
         (None, "input 1: null where a base64 string was expected."),
         (base64.b64encode(b"hello").decode(), "input 1: 5 bytes: not a picture of a known format."),
         (_encode(pictures(1)[0])[:400], "input 1: 300 bytes: image file is truncated."),
@@ -355,6 +356,62 @@ def test_a_wrong_input_is_a_400_that_names_it(server, bad, message):
     assert status == 400
     assert answer["message"].startswith(message)
     assert "stack_trace" not in answer
+
+
+def test_the_key_or_column_image_is_taken_whatever_stands_beside_it(server, captioner):
+    images = pictures(2)
+    a, b = map(_encode, images)
+    answer = {"predictions": captioner.caption(images)}
+    for asked in (
+        {"dataframe_split": {"columns": ["id", "image"], "data": [[7, a], [8, b]]}},
+        {"dataframe_records": [{"id": 7, "image": a}, {"id": 8, "image": b}]},
+        {"dataframe_split": {"columns": ["image"], "data": [[a], [b]]}},
+        {"dataframe_split": {"data": [[a], [b]]}},
+        {"inputs": {"image": [a, b]}},
+        {"inputs": {"image": [a, b], "id": [7, 8]}},
+        {"inputs": [{"image": a}, {"image": b}]},
+        {"instances": [{"image": a}, {"image": b}]},
+        {"instances": [a, b]},
+    ):
+        assert _ask(server, asked) == (200, answer), list(asked.items())[0][0]
+    for asked in (
+        {"dataframe_split": {"columns": ["id", "picture"], "data": [[7, a]]}},
+        {"inputs": {"picture": [a]}},
+    ):
+        status, wrong = _ask(server, asked)
+        assert status == 400 and "'picture'. Name the column or key 'image'." in wrong["message"]
+
+
+def test_predict_takes_lists_keys_and_tables(champion, captioner):
+    images = pictures(2)
+    encoded, said = [_encode(image) for image in images], captioner.caption(images)
+    service = mlflow.pyfunc.load_model(f"models:/{NAME}/{champion.version}")
+    table = pd.DataFrame({"id": [7, 8], "image": encoded})
+    for asked in (encoded, {"image": encoded}, table, table["image"], table[["image"]].to_numpy()[:, 0]):
+        assert list(service.predict(asked)) == said
+    assert list(service.predict({"image": encoded[0]})) == list(service.predict(encoded[0])) == said[:1]
+    with pytest.raises(MlflowException, match="no 'image' in the request: it has 'picture', 'id'"):
+        service.predict({"picture": encoded, "id": [7, 8]})
+
+
+def test_of_a_clip_the_service_sees_as_many_frames_as_training_did(captioner):
+    content = io.BytesIO()
+    grey = [Image.new("RGB", (32, 32), (30 * n, 30 * n, 30 * n)) for n in range(8)]
+    grey[0].save(content, "GIF", save_all=True, append_images=grey[1:])
+    encoded = base64.b64encode(content.getvalue()).decode()
+    assert [frame.getpixel((0, 0))[0] for frame in decode(encoded, 0, 4)] == [30, 90, 150, 210]
+    assert [frame.getpixel((0, 0))[0] for frame in decode(encoded, 0, 1)] == [0], "as a picture, its first"
+    seen = []
+
+    class Watched:
+        config = type(captioner.config)(num_frames=4)
+
+        def caption(self, clips):
+            seen.extend(map(len, clips))
+            return ["a clip"] * len(clips)
+
+    assert CaptionService(Watched()).predict([encoded, _encode(grey[0])]) == ["a clip"] * 2
+    assert seen == [4, 1]
 
 
 def test_transparency_is_white_as_in_training():
