@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from components.code import HARMLESS, ROOT, code_of, covered
+from components.registry.flavor import MODULES
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
@@ -24,7 +25,8 @@ def needed(stage: str) -> set[str]:
     """Everything under components/ that the stage imports, directly or not; a harmless dependency, too."""
     deps = STAGES[stage]["deps"]
     harmless = [name for name in HARMLESS | HARMLESS_IN.get(stage, {}) if not covered(name, deps)]
-    files = code_of([f"flows.{stage}"], harmless)
+    carried = MODULES if stage == "register" else ()  # what a version brings along
+    files = code_of([f"flows.{stage}", *carried], harmless)
     return {name for name, file in files.items() if not covered(name, ["flows"]) and file.stat().st_size}
 
 

@@ -127,15 +127,15 @@ def test_results_of_threads_stand_in_the_order_of_the_pieces(workers):
 
 def test_a_temporary_server_that_does_not_come_up_in_time_is_one_message(tmp_path):
     (tmp_path / "demo.py").write_text(
-        "from flows.stage import NeedsFlow, in_flow, main, stage\n\n\n"
-        "@stage\ndef demo() -> None:\n    if not in_flow():\n        raise NeedsFlow('a cluster')\n\n\nmain(demo)\n"
+        "from flows.stage import NeedsFlow, in_flow, main, stage\n\n"
+        "@stage\ndef demo() -> None:\n    if not in_flow():\n        raise NeedsFlow('a cluster')\n\n"
+        "main(demo)\n"
     )
-    limited = environment(
-        PYTHONPATH=str(ROOT),
-        PREFECT_HOME=str(tmp_path / ".prefect"),
-        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1",
-    )
-    limited.pop("PREFECT_API_URL", None)
+    limited = environment(tmp_path) | {
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_HOME": str(tmp_path / ".prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1",
+    }
     command = [sys.executable, "demo.py"]
     done = subprocess.run(command, cwd=tmp_path, env=limited, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "Traceback" not in done.stderr
