@@ -128,10 +128,14 @@ def pictures(paths: Iterable[str]) -> tuple[list[Path], list[str]]:
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{path}: no such file or folder.")
-        inside = _files(path) if path.is_dir() else []
-        shown = [file for file in inside if _is_shown(file)] if inside else [path] * path.is_file()
-        found += shown
-        left_out += [f"{file} ({_why_not(file)})" for file in inside if file not in set(shown)]
+        if path.is_file():
+            found.append(path)
+            continue
+        for file in _files(path):
+            if _is_shown(file):
+                found.append(file)
+            else:
+                left_out.append(f"{file} ({_why_not(file)})")
     if not found:
         others = f" Left out: {listed(left_out)}." if left_out else ""
         raise UserError(

@@ -19,7 +19,7 @@ MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK",
 
 PICTURE_ENDINGS = (
     *(".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg"),
-    *(".png", ".tif", ".tiff", ".webp"),
+    *(".jp2", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 DNG_VERSION = 50706  # a tag of TIFF: of such a file Pillow would open the small preview
 
