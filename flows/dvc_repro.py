@@ -1,6 +1,7 @@
 """`dvc repro`, with the variants side by side where that is faster.
 
     python -m flows.dvc_repro
+    python -m flows.dvc_repro --dry-run        # what it would cost, and what would stop it, in about a minute
 
 DVC runs one stage after the other. The variants need nothing of each other, and without a GPU their matrices
 are too small for several cores: two trainings at once take two thirds of the time of one after the other. So
@@ -31,19 +32,37 @@ def repro() -> int:
     Raises:
         UserError: params.yaml is missing or wrong, or MLflow's server does not answer.
     """
-    import torch  # imports slowly
-
     variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
-    if len(variants) > 1 and cores > 1 and not torch.cuda.is_available():
+    if (width := at_once(variants)) > 1:
         with friendly("Opening the MLflow store"):  # a server that is down is told now
             connect()
         if code := wait(dvc("features")):
             return code
-        width = min(cores, len(variants))
         for start in range(0, len(variants), width):
             if code := side_by_side(variants[start : start + width], cores // width):
                 return code
     return wait(dvc())
+
+
+def at_once(variants: Sequence[str]) -> int:
+    """How many of them are trained side by side."""
+    import torch  # imports slowly
+
+    return 1 if torch.cuda.is_available() else min(len(os.sched_getaffinity(0)), len(variants))
+
+
+def rehearse() -> int:
+    """The dry run; see `flows.dry_run`.
+
+    Raises:
+        UserError: as `repro`.
+    """
+    variants = Params.load().variants
+    with friendly("Opening the MLflow store"):
+        connect()
+    from flows.dry_run import dry_run
+
+    return dry_run(at_once(variants))
 
 
 def dvc(*targets: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -88,5 +107,6 @@ def _tell(variant: str, process: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    command_line(__doc__).parse_args()
-    main(repro)
+    parser = command_line(__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="run nothing; exit code 1 if it cannot work")
+    main(rehearse if parser.parse_args().dry_run else repro)

@@ -67,13 +67,23 @@ def test_a_profile_changes_what_it_names_and_nothing_else(project):
     assert Params.load().towers.clip == "openai/clip-vit-base-patch32"
     profile("hub")
     assert (project / "params.yaml").read_text() == after
+    profile("coco", "data.folder=/data/coco")
+    params = Params.load()
+    assert (params.data.folder, params.data.source, params.train.batch_size) == (
+        "/data/coco",
+        "karpathy",
+        256,
+    )
+    assert params.towers.clip == "openai/clip-vit-base-patch32", "of the profile before"
 
 
 def test_a_profile_that_is_none_changes_nothing(project):
-    with pytest.raises(UserError, match="profiles/huge.yaml: no such file. There are: hub"):
+    with pytest.raises(UserError, match="profiles/huge.yaml: no such file. There are: .*hub"):
         profile("huge")
     (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, {"train": {"fsdp": True}})))
     before = (project / "params.yaml").read_text()
+    with pytest.raises(UserError, match="params.yaml with train.epoks=3: unknown key 'train.epoks'"):
+        profile("train.epoks=3")
     (project / "profiles").unlink()
     (project / "profiles").mkdir()
     (project / "profiles/one.yaml").write_text("train: {optim: muon}")

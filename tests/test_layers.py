@@ -12,7 +12,7 @@ LAYERS = (
     ("model",),
     ("towers", "evaluation"),
     ("training",),
-    ("tracking",),
+    ("tracking", "planning"),
     ("report", "registry"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

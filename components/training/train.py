@@ -55,14 +55,7 @@ def train_variant(
     """
     if variant not in VARIANTS:
         raise UserError(f"There is no variant '{variant}'. Known: {', '.join(VARIANTS)}.")
-    torch.manual_seed(params.seed)
-    towers = Path(towers)
-    fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
-    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
-    model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
-    require_bridge_alone(model)
-    if init is not None:
-        init.give(model)
+    model = build_model(params, variant, Path(towers), init)
     mark = fingerprint(
         # the number of processes changes no result, and decoding is chosen afterwards
         params=params.model_dump(
@@ -96,6 +89,22 @@ def train_variant(
         "epoch": best["epoch"],
         "truncated_captions": trainer.train_dataset.truncated,
     }
+
+
+def build_model(params: Params, variant: str, towers: Path, init: Init | None = None) -> CaptionModel:
+    """The captioner of `variant` as its training begins, with its processor.
+
+    Raises:
+        UserError: an `init` that does not fit.
+    """
+    torch.manual_seed(params.seed)
+    fields = bridge_fields(params.model.model_dump(), *VARIANTS[variant])
+    model = CaptionModel.from_towers(towers / "clip", towers / "gpt2", **fields)
+    model.processor = CaptionProcessor.from_towers(towers / "clip", towers / "gpt2")
+    require_bridge_alone(model)
+    if init is not None:
+        init.give(model)
+    return model
 
 
 def require_bridge_alone(model: CaptionModel) -> None:
