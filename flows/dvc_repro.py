@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from components.config import Params
+from components.data.watched import require_watchable
 from components.program import command_line, main
 from components.tracking.faults import friendly
 from components.tracking.store import connect
@@ -29,11 +30,14 @@ def repro() -> int:
     """Bring all stages up to date; the exit code of the `dvc repro` that failed, or 0.
 
     Raises:
-        UserError: params.yaml is missing or wrong, or MLflow's server does not answer.
+        UserError: params.yaml is missing or wrong, DVC cannot watch data.folder, or MLflow's server does not
+            answer.
     """
     import torch  # imports slowly
 
-    variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
+    params, cores = Params.load(), len(os.sched_getaffinity(0))
+    require_watchable(params.data.folder)  # before DVC looks at it, and stops or passes something over
+    variants = params.variants
     if len(variants) > 1 and cores > 1 and not torch.cuda.is_available():
         with friendly("Opening the MLflow store"):  # a server that is down is told now
             connect()

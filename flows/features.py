@@ -20,6 +20,7 @@ def features() -> None:
     from components.features.encoder import encoder_id
 
     params, tables = Params.load(), read_tables(PREPARED)
+    params.require_time_embeddings(tables.longest)  # before hours are spent on them
     require_towers()
     settings, tower = params.features, encoder_id(TOWERS / "clip", params.model.feature_layer)
     if not settings.cache:

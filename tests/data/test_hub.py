@@ -49,7 +49,7 @@ def test_a_name_on_the_hub_with_a_configuration(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(
         datasets,
         "load_dataset",
-        lambda *names: asked.append(names) or datasets.DatasetDict(train=made(NAMES)),
+        lambda *names, **options: asked.append(names) or datasets.DatasetDict(train=made(NAMES)),
     )
     draw(tmp_path / "data")
     tables = read(tmp_path / "data", "someone/captions:small", "datasets")
