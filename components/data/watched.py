@@ -21,15 +21,15 @@ def require_watchable(folder: str | Path) -> None:
     links, names = _odd(folder)
     if names:
         raise UserError(
-            f"{folder}: names that are not UTF-8: {_some(names)}. DVC stops at them. Rename them, and in your "
-            "tables, too; `convmv -f latin1 -t utf8 -r --notest FOLDER` does it for a whole folder."
+            f"{folder}: names that are not UTF-8: {_some(names)}. DVC stops at them. Rename them, and in "
+            "your tables, too; `convmv -f latin1 -t utf8 -r --notest FOLDER` does it for a whole folder."
         )
     if links:
         raise UserError(
-            f"{folder}: links to folders: {_some(links)}. DVC does not look behind them and would never see a "
-            "change there. Copy what is behind them, or set data.folder to it (an absolute path, which DVC "
-            "watches); links to files are fine. Or take the link away and set data.images to the folder: then "
-            "`dvc repro -f prepare` is needed after a change."
+            f"{folder}: links to folders: {_some(links)}. DVC does not look behind them and would never see "
+            "a change there. Copy what is behind them, or set data.folder to it (an absolute path, which DVC "
+            "watches); links to files are fine. Or take the link away and set data.images to the folder: "
+            "then `dvc repro -f prepare` is needed after a change."
         )
 
 

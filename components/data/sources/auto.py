@@ -60,7 +60,7 @@ def recognise(folder: Path, annotations: Any = None, unpacked: Path | None = Non
         found = _look(folder, lists, unpacked)
     told = found.annotations
     if unpacked:
-        told = json.loads(json.dumps(told).replace(f"{unpacked}/", "zip: "))
+        told = json.loads(json.dumps(told).replace(f"{unpacked.absolute()}/", "unpacked: "))
     notes = [f"auto: data.source: {found.source}, data.annotations: {json.dumps(told)}"]
     if found.left:
         names = [path.relative_to(folder).as_posix() for path in found.left]

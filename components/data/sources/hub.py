@@ -1,8 +1,8 @@
 """`datasets`: what the library `datasets` of Hugging Face can load, by hub name or from a folder.
 
 data.annotations is the name ("nlphuji/flickr30k"), a name with a configuration ("name:configuration"), or a
-folder below data.folder. `data.streaming: true` keeps no copy of the whole but the pictures. Needs `pip install
--e '.[datasets]'`; `table` reads Parquet and what `save_to_disk` wrote without it.
+folder below data.folder. `data.streaming: true` keeps no copy of the whole but the pictures. The library
+comes with `pip install -e '.[datasets]'`; `table` reads Parquet and what `save_to_disk` wrote without it.
 """
 
 from collections.abc import Iterator

@@ -131,8 +131,11 @@ class Table(Source):
         Raises:
             UserError: they do not, or two addresses end with one name.
         """
-        here = {name for name in raw.images["file"].dropna() if is_file(raw.root / name)}
-        if self.addresses and len(self.addresses) > min(2 * len(here), len(raw.images)):
+        if not self.addresses:
+            return
+        files = set(raw.images["file"].dropna())
+        here = sum(is_file(raw.root / name) for name in files)
+        if len(self.addresses) > min(2 * here, len(files)):
             address, image = next(iter(self.addresses.items()))
             raise UserError(
                 f"{image['row']}: the picture is a web address: {address[:80]}. Download them first: what "

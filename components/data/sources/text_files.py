@@ -14,7 +14,7 @@ from components.errors import UserError
 Tell = Callable[[str], None]
 
 FOREIGN = 0.3  # of the letters: more of them beyond ASCII is no text in Western Europe's Windows-1252
-NOT_WESTERN = re.compile("[a-z][À-ÖØ-ÞŠŽŒŸ]|[a-z][¡-©«-³µ¶¸¹»-¿×÷†‡‰ˆ˜•™][a-z]")
+NOT_WESTERN = re.compile("[a-z][À-ÖØ-ÞŠŽŒŸ]|[a-zß-ÿ][¡-©«-³µ¶¸¹»-¿×÷†‡‰ˆ˜•™][a-zß-ÿ]")
 """A capital or a sign within a word: Mac Roman or an encoding of Central Europe, read as Windows-1252."""
 
 
