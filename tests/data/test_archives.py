@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from components.data.tables import Tables
@@ -85,6 +86,17 @@ def test_lists_of_names_are_splits(tmp_path: Path, files: str, form: str, annota
     assert told(tables) == {name: CAPTIONS[name] for name in NAMES[:11]}
     assert tables.images["split"].tolist() == [("train", "val", "test")[n % 3] for n in range(11)]
     assert validation(folder)["left_out"] == {"in_no_split_list": 2}
+
+
+def test_lists_know_pictures_inside_a_table_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    images = [{"bytes": png(int(name[:2])), "path": f"photos/{name}"} for name in NAMES]
+    frame = pd.DataFrame({"image": images, "caption": CAPTIONS.values()})
+    frame.to_parquet(tmp_path / "data" / "c.parquet")
+    for number, split in enumerate(("train", "val", "test")):
+        (tmp_path / "data" / f"{split}.txt").write_text(lines(*NAMES[number::3]))
+    tables = read(tmp_path / "data", None, "auto")
+    assert tables.images["split"].tolist() == [("train", "val", "test")[n % 3] for n in range(12)]
 
 
 def test_lists_that_cannot_be_are_named(tmp_path: Path) -> None:

@@ -124,9 +124,8 @@ def test_more_frames_than_time_embeddings_are_refused_before_anything_is_encoded
     Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, {"data": data})))
     Path("raw").mkdir()
     for number in range(12):
-        write_clip(
-            Path(f"raw/{number}.mp4"), [np.full((32, 32, 3), 20 * number + n, np.uint8) for n in range(4)]
-        )
+        frames = [np.full((32, 32, 3), 20 * number + n, np.uint8) for n in range(4)]
+        write_clip(Path(f"raw/{number}.mp4"), frames)
     rows = [f"{number}.mp4,clip {number},{('train', 'val', 'test')[number % 3]}\n" for number in range(12)]
     Path("raw/captions.csv").write_text("video,caption,split\n" + "".join(rows))
     prepare()

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections import Counter
 from typing import Any
 
 LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
@@ -10,6 +11,7 @@ PRINTED = re.compile(rf"[\[(]\s*{LITERAL}(?:(?:\s*,\s*|\s+){LITERAL})*\s*,?\s*[\
 """['a', 'b'] of Python, ('a', 'b'), and ['a' 'b'] of numpy, which Python would read as one string."""
 ARRAY = re.compile(r"(?:np\.)?array\((\[.*\])(?:,\s*dtype=[^()]*)?\)", re.DOTALL)
 LISTED = re.compile(r"\s*(?:\[|\(['\"]|(?:np\.)?array\()")
+SIGNS = (";", "|")  # between captions, in some tables
 ASSISTANT = ("gpt", "assistant", "model")
 
 
@@ -19,19 +21,20 @@ def captions_of(value: Any, separator: str | None = None) -> list[Any]:
     Args:
         separator: what stands between several in a text
     """
+    value = _text(value)  # of webdataset's json, where it may be a list
     if isinstance(value, str):
         value = _listed(value) if LISTED.match(value) else _parted(value, separator)
     if hasattr(value, "tolist"):
         value = value.tolist()
     if not isinstance(value, list | tuple):
-        return [_text(value)]
+        return [value]
     return [_text(each) for each in _answer(value) or value]
 
 
 def _text(value: Any) -> Any:
     """COCO's and Karpathy's sentences in a table: {'raw': ...}."""
     if isinstance(value, dict):
-        return next((value[key] for key in ("raw", "caption", "text") if key in value), value)
+        return next((value[key] for key in ("raw", "caption", "captions", "text") if key in value), value)
     return value
 
 
@@ -66,3 +69,24 @@ def _listed(text: str) -> Any:
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
     return list(found) if isinstance(found, list | tuple) else text
+
+
+class Joined:
+    """Counts captions that look like several in one."""
+
+    def __init__(self, file: str):
+        self.file, self.rows, self.found = file, 0, Counter[str]()
+
+    def see(self, texts: list[Any]) -> None:
+        """The captions of a row."""
+        self.rows += 1
+        self.found.update(sign for sign in SIGNS if any(isinstance(t, str) and sign in t for t in texts))
+
+    def notes(self) -> list[str]:
+        """What the user is told, if it is most of them."""
+        return [
+            f"{self.file}: {number} of {self.rows} captions have {sign!r} in them: if it parts several, set "
+            f"data.caption_separator: {sign!r}"
+            for sign, number in self.found.items()
+            if 2 * number > self.rows
+        ]

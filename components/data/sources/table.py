@@ -8,14 +8,13 @@ in `folders.py`.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from components.data.sources.base import SCRATCH, Raw, Source, plain_text
-from components.data.sources.captions import captions_of
+from components.data.sources.captions import Joined, captions_of
 from components.data.sources.columns import IMAGE, Columns, choose
 from components.data.sources.delimited import ADDRESS
 from components.data.sources.folders import Part, parts
@@ -25,7 +24,6 @@ from components.data.sources.split_lists import SplitLists
 from components.errors import UserError
 
 COUNTED = re.compile(r"(\.\w{2,4})#\d+")  # a.jpg#0 of Flickr8k: the first caption of a.jpg
-SIGNS = (";", "|")  # between captions, in some tables
 SHOWN = 8
 
 
@@ -63,11 +61,11 @@ class Table(Source):
             joined = Joined(part.file.name)
             for row, record in self._records(part, columns):
                 image = _image(record, columns, part, prefix) | {"row": row}
-                self._place(image, record, columns, part, workdir)
-                if listed and (split := listed.of(image["file"])) is None:
+                if listed and not (split := listed.of(image["file"])):
                     self.left_out["in_no_split_list"] += 1
                     continue
                 image["split"] = split if listed else image["split"]
+                self._place(image, record, columns, part, workdir)
                 key = tuple(str(image[column]) for column in ("image_id", "file", "split", "group", "beside"))
                 images.setdefault(key, image)
                 texts = _captions(record, columns, self.options.caption_separator)
@@ -167,24 +165,3 @@ def _captions(record: dict[str, Any], columns: Columns, separator: str | None) -
         return captions_of(record.get(columns.captions[0]), separator)
     filled = [record[name] for name in columns.captions if record.get(name) not in (None, "")]
     return [text for value in filled or [None] for text in captions_of(value, separator)]
-
-
-class Joined:
-    """Counts captions that look like several in one."""
-
-    def __init__(self, file: str):
-        self.file, self.rows, self.found = file, 0, Counter[str]()
-
-    def see(self, texts: list[Any]) -> None:
-        """The captions of a row."""
-        self.rows += 1
-        self.found.update(sign for sign in SIGNS if any(isinstance(t, str) and sign in t for t in texts))
-
-    def notes(self) -> list[str]:
-        """What the user is told, if it is most of them."""
-        return [
-            f"{self.file}: {number} of {self.rows} captions have {sign!r} in them: if it parts several, set "
-            f"data.caption_separator: {sign!r}"
-            for sign, number in self.found.items()
-            if 2 * number > self.rows
-        ]
