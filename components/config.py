@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from components.errors import UserError
 from components.variants import VARIANTS
 
+OF_CLIPS = ("video", "msrvtt")  # sources
+
 Variant = Literal[tuple(VARIANTS)]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -217,9 +219,25 @@ class Params(Section):
     def every_frame_has_its_time_embedding(self) -> "Params":
         """Found here, not when training begins."""
         frames, known = self.data.options.get("num_frames"), self.model.resampler.num_time_embeds
-        if self.data.source == "video" and isinstance(frames, int) and frames > known:
+        if self.data.source in OF_CLIPS and isinstance(frames, int) and frames > known:
             raise ValueError(f"data.num_frames is {frames}, model.resampler.num_time_embeds only {known}")
         return self
+
+    def require_time_embeddings(self, longest: int) -> None:
+        """The same, of data whose source was found to be clips, or is another one.
+
+        Args:
+            longest: frames of the longest clip; 1 for pictures.
+
+        Raises:
+            UserError: it has more frames than a variant with a resampler has time embeddings.
+        """
+        known = self.model.resampler.num_time_embeds
+        if longest > known and any(VARIANTS[variant][1] for variant in self.variants):
+            raise UserError(
+                f"data/prepared has clips of {longest} frames (data.num_frames), "
+                f"model.resampler.num_time_embeds is only {known}: lower the first or raise the second."
+            )
 
     @classmethod
     def load(cls, path: str | Path = "params.yaml", profile: str | Path | None = None) -> "Params":

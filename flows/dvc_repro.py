@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from components.config import Params
+from components.data.watched import require_watchable
 from components.program import command_line, main
 from components.tracking.faults import friendly
 from components.tracking.store import connect
@@ -30,9 +31,12 @@ def repro() -> int:
     """Bring all stages up to date; the exit code of the `dvc repro` that failed, or 0.
 
     Raises:
-        UserError: params.yaml is missing or wrong, or MLflow's server does not answer.
+        UserError: params.yaml is missing or wrong, DVC cannot watch data.folder, or MLflow's server does not
+            answer.
     """
-    variants, cores = Params.load().variants, len(os.sched_getaffinity(0))
+    params, cores = Params.load(), len(os.sched_getaffinity(0))
+    require_watchable(params.data.folder)  # before DVC looks at it, and stops or passes something over
+    variants = params.variants
     if (width := at_once(variants)) > 1:
         with friendly("Opening the MLflow store"):  # a server that is down is told now
             connect()
@@ -57,12 +61,13 @@ def rehearse() -> int:
     Raises:
         UserError: as `repro`.
     """
-    variants = Params.load().variants
+    params = Params.load()
+    require_watchable(params.data.folder)
     with friendly("Opening the MLflow store"):
         connect()
     from flows.dry_run import dry_run
 
-    return dry_run(at_once(variants))
+    return dry_run(at_once(params.variants))
 
 
 def dvc(*targets: str, **options: Any) -> subprocess.Popen[bytes]:

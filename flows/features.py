@@ -20,6 +20,7 @@ def features() -> None:
     from components.features.encoder import encoder_id, takes_bf16
 
     params, tables = Params.load(), read_tables(PREPARED)
+    params.require_time_embeddings(tables.longest)  # before hours are spent on them
     require_towers()
     settings, layer, bf16 = params.features, params.model.feature_layer, takes_bf16(params.features.bf16)
     tower = encoder_id(TOWERS / "clip", layer, bf16)

@@ -53,6 +53,7 @@ def train_here(variant: str) -> None:
     from components.training.train import train_variant
 
     params, tables = Params.load(), read_tables(PREPARED)
+    params.require_time_embeddings(tables.longest)
     require_towers()
     features = open_features(params, tables, params.features.resident)
     init = open_init(params.train.init, variant)

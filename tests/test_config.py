@@ -125,6 +125,16 @@ def test_clashing_options_are_named_together(tmp_path):
         load_with(tmp_path, {"train": {"batch_size": 32, "num_processes": 3}})
     with pytest.raises(UserError, match="data.num_frames is 8, model.resampler.num_time_embeds only 2"):
         load_with(tmp_path, {"data": {"source": "video"}})
+    with pytest.raises(UserError, match="data.num_frames is 8, model.resampler.num_time_embeds only 2"):
+        load_with(tmp_path, {"data": {"source": "msrvtt"}})
+
+
+def test_clips_that_auto_finds_are_held_against_the_time_embeddings(tmp_path):
+    params = load_with(tmp_path, {"data": {"source": "auto"}})
+    params.require_time_embeddings(longest=2)
+    with pytest.raises(UserError, match="clips of 3 frames .*num_frames.*num_time_embeds is only 2"):
+        params.require_time_embeddings(longest=3)
+    load_with(tmp_path, {"variants": ["mlp-only"]}).require_time_embeddings(longest=3)
 
 
 @pytest.mark.parametrize("text", ["{", "- a list", ""])

@@ -103,6 +103,11 @@ class Tables:
         starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
         return {ids[a]: slice(a, b) for a, b in itertools.pairwise(starts) if a < b}
 
+    @property
+    def longest(self) -> int:
+        """Frames of the longest clip; 1 for pictures."""
+        return int(self.images["num_frames"].max()) if "num_frames" in self.images else 1
+
     def open_image(self, image_id: str) -> Image.Image:
         """One picture, completely decoded, as RGB; of a clip, the frame in its middle.
 

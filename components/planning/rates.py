@@ -95,7 +95,7 @@ def _write(path: Path, block: bytes) -> None:
 
 def encoding(pictures: Tables, clip: Path, params: Params, store: Path) -> Encoded:
     """Encode some of `pictures`, first a batch to warm up, as many as take about `SECONDS`."""
-    encoder, images = ClipEncoder(clip, params.model.feature_layer), pictures.images
+    encoder, images = ClipEncoder.of(params, clip), pictures.images
     first = params.features.batch_size if torch.cuda.is_available() else min(params.features.batch_size, 16)
     ids = list(images["image_id"])[:first]
     encoder.encode(pictures, ids[:2], params.features.batch_size)

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import TrainerCallback
 
@@ -164,7 +163,7 @@ def build_trainer(
         model,
         settings.decoding.model_dump(exclude_none=True),
         longest=int(train.tokens.lengths.max()),
-        num_frames=int(np.max(tables.images.get("num_frames", 1))),
+        num_frames=tables.longest,
     )
     if settings.torch_compile:
         require_compiler()

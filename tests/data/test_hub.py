@@ -1,5 +1,8 @@
 """What the library `datasets` loads: a folder that it saved, an ImageFolder, a name on the hub."""
 
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -49,7 +52,7 @@ def test_a_name_on_the_hub_with_a_configuration(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(
         datasets,
         "load_dataset",
-        lambda *names: asked.append(names) or datasets.DatasetDict(train=made(NAMES)),
+        lambda *names, **options: asked.append(names) or datasets.DatasetDict(train=made(NAMES)),
     )
     draw(tmp_path / "data")
     tables = read(tmp_path / "data", "someone/captions:small", "datasets")
@@ -61,3 +64,36 @@ def test_what_it_cannot_load_is_told(tmp_path: Path) -> None:
     draw(tmp_path / "data")
     with pytest.raises(UserError, match="data.annotations: no/such: neither a folder in .*data nor"):
         read(tmp_path / "data", "no/such", "datasets")
+
+
+def in_parquet(folder: Path) -> None:
+    folder.mkdir()
+    for split, part in by_split().items():
+        part.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def in_tar(folder: Path) -> None:
+    """Shards of webdataset."""
+    for split, names in (("train", NAMES[:4]), ("validation", NAMES[4:8]), ("test", NAMES[8:])):
+        folder.mkdir(exist_ok=True)
+        with tarfile.open(folder / f"{split}-000.tar", "w") as archive:
+            for name in names:
+                caption = json.dumps({"caption": CAPTIONS[name]}).encode()
+                for ending, data in (("png", png(int(name[:2]))), ("json", caption)):
+                    member = tarfile.TarInfo(f"{name[:2]}.{ending}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+
+
+def in_image_folders(folder: Path) -> None:
+    split_folders(folder, ("train", "validation", "test"))
+
+
+@pytest.mark.parametrize("write", [in_parquet, in_tar, in_image_folders])
+def test_streaming_reads_the_same_and_keeps_no_copy(tmp_path: Path, write) -> None:
+    write(tmp_path / "data")
+    tables = read(tmp_path / "data", ".", "datasets", streaming=True)
+    assert sorted(told(tables).values()) == sorted(CAPTIONS.values())
+    assert tables.images["split"].value_counts().to_dict() == {"train": 4, "val": 4, "test": 4}
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+    assert len(read(tmp_path / "data", ".", "datasets", streaming=True, limit=2).images) == 6

@@ -15,6 +15,9 @@ from components.data.pictures import Problem
 from components.errors import UserError
 from flows.caption import pictures, tell
 from flows.caption_batches import open_frames
+from flows.features import features
+from flows.prepare import prepare
+from flows.train import train_here
 from tests.parameters import TINY, merged
 from tests.tracking_fixtures import enter_project
 
@@ -144,3 +147,20 @@ def test_clips_go_through_every_stage(project):
     caption.run(paths=["raw/clips/7.mp4"], model="models/mlp", out="x.jsonl")
     assert json.loads(Path("x.jsonl").read_text())["image"] == "raw/clips/7.mp4"
     assert "data:image" in Path("reports/index.html").read_text()
+
+
+def test_more_frames_than_time_embeddings_are_refused_before_anything_is_encoded(tmp_path, monkeypatch):
+    """`auto` finds clips in `prepare`, when the configuration has been accepted."""
+    enter_project(tmp_path, monkeypatch)
+    data = {"source": "auto", "num_frames": 3, "severity": {"split-too-small": "report"}}
+    Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, {"data": data})))
+    Path("raw").mkdir()
+    for number in range(12):
+        frames = [np.full((32, 32, 3), 20 * number + n, np.uint8) for n in range(4)]
+        write_clip(Path(f"raw/{number}.mp4"), frames)
+    rows = [f"{number}.mp4,clip {number},{('train', 'val', 'test')[number % 3]}\n" for number in range(12)]
+    Path("raw/captions.csv").write_text("video,caption,split\n" + "".join(rows))
+    prepare()
+    for stage in (features, lambda: train_here("mlp")):
+        with pytest.raises(UserError, match="clips of 3 frames .*num_time_embeds is only 2"):
+            stage()

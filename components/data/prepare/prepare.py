@@ -24,6 +24,7 @@ from components.data.prepare.validate import describe, validate
 from components.data.sources import Raw, Source, source_of
 from components.data.sources.base import SCRATCH
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
+from components.data.watched import require_watchable
 from components.errors import UserError
 from components.files import atomic_path
 
@@ -41,9 +42,10 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
         UserError: unknown source or option, or faults that may not or cannot be quarantined; names the
         first of them.
     """
-    out, source = Path(out), source_of(data)
-    severity = severities(data.on_invalid, data.severity)
+    require_watchable(data.folder)
+    out, severity = Path(out), severities(data.on_invalid, data.severity)
     with atomic_path(out) as folder:
+        source = source_of(data, folder)
         tables, raw = collect(source, folder)
         tables = Tables(
             tables.images.assign(split=assign_splits(tables.images, data)), tables.captions, folder

@@ -41,8 +41,11 @@ A mask such as <PERSON> is a word."""
 CELLS = re.compile(r"\t|[\w-]\.(?:jpe?g|png|gif|webp|bmp|tiff?)\b", re.IGNORECASE)
 """A tab, or the name of a picture: what a row that was swallowed leaves in a caption."""
 
-LIST = re.compile(r"""\s*\[\s*(?P<quote>['"]).*(?P=quote)\s*\]\s*""", re.DOTALL)
-"""['a', 'b']: a list, where reading could make nothing of it."""
+LIST = re.compile(
+    r"""\s*(?:(?:np\.)?array\()?[\[(]+\s*['"{].*['"}]\s*[\])]+(?:,\s*dtype=.*\))?\s*|\s*\[[^\[\]]+,[^\[\]]+\]\s*""",
+    re.DOTALL,
+)
+"""['a', 'b'], array(['a', 'b']), [a, b]: a list, where reading could make nothing of it."""
 
 DOUBLE_BYTE = ("gbk", "big5", "cp932", "cp949")
 """Encodings of East Asia, which decode nearly every UTF-8 text without complaint."""

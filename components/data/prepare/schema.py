@@ -201,7 +201,7 @@ CAPTIONS = DataFrameSchema(
                 ),
                 rule(
                     "caption-is-list",
-                    without(rules.LIST.fullmatch, hint=r"^\s*\["),
+                    without(rules.LIST.fullmatch, hint=r"^\s*(?:np\.)?(?:array)?[\[(]"),
                     "it looks like a list of captions, but does not read as one",
                     "write the list as JSON, or a caption a row",
                 ),

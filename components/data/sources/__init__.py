@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from components.config import DataParams, explain
 from components.data.sources.auto import AUTO, recognise
-from components.data.sources.base import Found, Raw, Source
+from components.data.sources.base import SCRATCH, Found, Raw, Source
 from components.errors import UserError
 
 __all__ = ["Found", "Raw", "Source", "source_of", "sources"]
@@ -23,17 +23,24 @@ def sources() -> dict[str, type[Source]]:
     return {cls.name: cls for cls in _subclasses(Source) if hasattr(cls, "name")}
 
 
-def source_of(data: DataParams) -> Source:
+def source_of(data: DataParams, workdir: Path | None = None) -> Source:
     """The source that `data.source` names, with its options; of `auto`, the one that reads what lies there.
+
+    Args:
+        workdir: below it, in SCRATCH, archives are unpacked; without it, none is
 
     Raises:
         UserError: there is none of that name; it has no such option, or not of that value; or `auto`
             recognises nothing.
     """
     known, name, given, notes = sources(), data.source, data.options, []
+    unpacked = workdir and workdir / SCRATCH / "unpacked"
     if name == AUTO:
-        name, annotations, notes = recognise(Path(data.folder), given.get("annotations"))
-        given = given | {"annotations": annotations}
+        found = recognise(Path(data.folder), given.get("annotations"), unpacked)
+        name, notes = found.source, found.notes
+        given = given | {"annotations": found.annotations}
+        if found.split_lists and not given.get("split_lists"):
+            given = given | {"split_lists": found.split_lists}
     if name not in known:
         raise UserError(f"data.source is {name!r}. Known: {', '.join(sorted([AUTO, *known]))}.")
     source = known[name]
@@ -46,7 +53,7 @@ def source_of(data: DataParams) -> Source:
         options = source.Options(**{key: value for key, value in given.items() if key in own})
     except ValidationError as error:
         raise UserError(explain(error, source.Options, section="data")) from None
-    made = source(options, data.folder, data.seed)
+    made = source(options, data.folder, data.seed, unpacked)
     made.notes += notes
     return made
 

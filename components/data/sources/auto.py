@@ -4,68 +4,96 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.data.clips import ENDINGS
-from components.data.sources.base import split_name
+from components.data.sources.archives import ZIP, archives, unpack
+from components.data.sources.base import split_in
 from components.data.sources.columns import IMAGE, VIDEO, choose
 from components.data.sources.folders import DATASET, DATASET_DICT, METADATA, parts
+from components.data.sources.json_rows import read_content, rows_of_object
 from components.data.sources.records import KINDS, read_records
-from components.data.sources.text_files import read_text, suffix_of
-from components.data.tables import SPLITS
+from components.data.sources.split_lists import split_lists
+from components.data.sources.text_files import Tell, suffix_of
 from components.errors import UserError
 
 AUTO = "auto"
 ORDER = ("karpathy", "coco", "msrvtt", "video", "table")  # of several in a folder, the first is taken
-WORD = re.compile("[a-z]+")
 STATISTICS = "_stats.json"  # of img2dataset
-SHOWN = 8
+SHOWN, REASONS = 8, 3
 
 
 class Recognised(NamedTuple):
-    """The source that reads the data, its data.annotations, and what the user is told."""
+    """The source that reads the data, its data.annotations, what the user is told, and data.split_lists."""
 
     source: str
     annotations: Any
     notes: list[str]
+    split_lists: dict[str, list[str]]
 
 
-def recognise(folder: Path, annotations: Any = None) -> Recognised:
-    """What `annotations` are, or if they are not given, what lies in `folder`.
+class Found(NamedTuple):
+    """The same, of a folder that was looked into, with the files that are not read."""
+
+    source: str
+    annotations: Any
+    left: Sequence[Path] = ()
+
+
+def recognise(folder: Path, annotations: Any = None, unpacked: Path | None = None) -> Recognised:
+    """What `annotations` are, or if they are not given, what lies in `folder`, or in a zip archive there.
+
+    Args:
+        unpacked: below it, archives are unpacked; without it, none is
 
     Raises:
         UserError: nothing that is known, or several tables of which one must be chosen.
     """
     if not folder.is_dir():
         raise UserError(f"data.folder: {folder}: no such folder.")
-    left: list[Path] = []
+    lists = split_lists(_candidates(folder))
     if annotations:
-        source = _of_given(folder, annotations)
+        found = Found(_of_given(folder, annotations), annotations)
     else:
-        source, annotations, left = _look(folder)
-    notes = [f"auto: data.source: {source}, data.annotations: {json.dumps(annotations)}"]
-    if left:
-        names = [path.relative_to(folder).as_posix() for path in left]
+        found = _look(folder, lists, unpacked)
+    told = found.annotations
+    if unpacked:
+        told = json.loads(json.dumps(told).replace(f"{unpacked.absolute()}/", "unpacked: "))
+    notes = [f"auto: data.source: {found.source}, data.annotations: {json.dumps(told)}"]
+    if found.left:
+        names = [path.relative_to(folder).as_posix() for path in found.left]
         notes.append(f"auto: not read: {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}")
-    return Recognised(source, annotations, notes)
+    by_split: dict[str, list[str]] = defaultdict(list)
+    if found.source == "table":
+        for file, split in lists.items():
+            by_split[split].append(_name(file, folder))
+        notes += [f"auto: data.split_lists: {json.dumps(by_split)}"] if by_split else []
+    return Recognised(found.source, found.annotations, notes, by_split)
 
 
-def kind_of(file: Path) -> str | None:
-    """The source that reads `file`; None if it has no captions."""
+def kind_of(file: Path, why_not: Tell | None = None) -> str | None:
+    """The source that reads `file`; None if it has no captions, and `why_not` is told."""
     try:
-        content = json.loads(read_text(file)) if suffix_of(file) == ".json" else []
-        if isinstance(content, dict) and (kind := _kind_of_object(content)) != "names":
+        content = read_content(file, _quietly) if suffix_of(file) == ".json" else None
+        if isinstance(content, dict) and (kind := _kind_of_object(content)) != "table":
+            if kind is None:
+                (why_not or _quietly)(
+                    f"{file.name}: an object with {', '.join(list(content)[:5])}, in no form that is known; "
+                    "if these are names of pictures, set data.source: table."
+                )
             return kind
         names = read_records(file, _quietly).names
-        choose(file, names, images=(*VIDEO, *IMAGE))
+        choose(file.name, names, images=(*VIDEO, *IMAGE))
         return "video" if any(name in names for name in VIDEO) else "table"
-    except (UserError, ValueError, RecursionError):
+    except UserError as error:
+        (why_not or _quietly)(str(error))
         return None
 
 
 def _kind_of_object(content: dict[str, Any]) -> str | None:
-    """Of JSON files that are an object, by their lists; 'names' if its keys are names of pictures."""
+    """Of JSON files that are an object, by their lists."""
     first = {
         key: value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
         for key, value in content.items()
@@ -76,7 +104,7 @@ def _kind_of_object(content: dict[str, Any]) -> str | None:
         return "coco"
     if "videos" in content and "caption" in first.get("sentences", {}):
         return "msrvtt"
-    return "names" if content and Path(next(iter(content))).suffix.lower() in ENDINGS else None
+    return "table" if rows_of_object(content) else None
 
 
 def _quietly(note: str) -> None:
@@ -97,33 +125,81 @@ def _of_given(folder: Path, annotations: Any) -> str:
     raise UserError(f"{first}: no captions in it. Is this the right file?")
 
 
-def _look(folder: Path) -> tuple[str, Any, list[Path]]:
-    """(source, annotations, files that are not read)."""
+def _look(folder: Path, lists: Collection[Path], unpacked: Path | None) -> Found:
+    """What lies in `folder`, or else in an archive there."""
+    reasons: list[str] = []
+    if found := _convention(folder) or _tables(folder, lists, reasons.append) or _sidecars(folder):
+        return found
+    for archive in archives(folder) if unpacked else []:
+        inside = unpack(archive, unpacked)
+        for place in (inside, *_folders(inside)):
+            if found := _convention(place) or _tables(place, (), reasons.append) or _sidecars(place):
+                return Found(found.source, _below(place.absolute(), found.annotations))
+    inside_it = ", ".join(sorted(path.name for path in folder.iterdir())[:SHOWN]) or "nothing"
+    raise UserError(
+        " ".join(
+            [
+                f"{folder}: no captions recognised. In it: {inside_it}.",
+                *(reasons or _unknown(folder))[:REASONS],
+                f"Known are tables ({', '.join(KINDS)}), COCO's and Karpathy's JSON, folders with "
+                "metadata.jsonl, NAME.txt beside NAME.jpg, and zip archives of these; or name data.source "
+                "and data.annotations.",
+            ]
+        )
+    )
+
+
+def _convention(folder: Path) -> Found | None:
+    """A data set of the library `datasets`, or an ImageFolder."""
     for place in (folder, *_folders(folder)):
         if (place / DATASET_DICT).is_file() or (place / DATASET).is_file():
-            return "table", _name(place, folder), []
+            return Found("table", _name(place, folder))
     if any((place / name).is_file() for place in (folder, *_of_splits(folder)) for name in METADATA):
-        return "table", ".", []
+        return Found("table", ".")
+    return None
+
+
+def _tables(folder: Path, lists: Collection[Path], why_not: Tell) -> Found | None:
+    """Files with captions, in `folder` and the folders in it."""
     kinds: dict[str | None, list[Path]] = defaultdict(list)
     for file in _candidates(folder):
-        kinds[kind_of(file)].append(file)
+        if file not in lists:
+            kinds[kind_of(file, why_not)].append(file)
     for kind in ORDER:
         if files := kinds.pop(kind, []):
             left = [file for others in kinds.values() for file in others]
             files, same = _different(files)
-            return kind, _annotations(files, folder), [*left, *same]
+            return Found(kind, _annotations(files, folder), [*left, *same])
+    return None
+
+
+def _sidecars(folder: Path) -> Found | None:
+    """Text files beside pictures."""
     for place in (folder, *_folders(folder)):
         try:
             next(parts(place, None, _quietly))
         except UserError:
             continue
-        return "table", _name(place, folder), []
-    inside = ", ".join(sorted(path.name for path in folder.iterdir())[:SHOWN]) or "nothing"
-    raise UserError(
-        f"{folder}: no captions recognised. In it: {inside}. Known are tables ({', '.join(KINDS)}), "
-        "COCO's and Karpathy's JSON, folders with metadata.jsonl, and NAME.txt beside NAME.jpg; or name "
-        "data.source and data.annotations."
-    )
+        return Found("table", _name(place, folder))
+    return None
+
+
+def _unknown(folder: Path) -> list[str]:
+    """What is said of files that may be meant, though their ending is not known."""
+    said: list[str] = []
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and file.suffix.lower() not in (*ENDINGS, ZIP) and file.name[0] != ".":
+            kind_of(file, said.append)
+    return said
+
+
+def _below(place: Path, annotations: Any) -> Any:
+    """Names of files in `place` as absolute paths."""
+    if isinstance(annotations, dict):
+        return {split: _below(place, names) for split, names in annotations.items()}
+    if isinstance(annotations, list):
+        return [_below(place, name) for name in annotations]
+    return str(place / annotations)
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -135,7 +211,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _of_splits(folder: Path) -> list[Path]:
-    return [path for path in _folders(folder) if split_name(path.name) in SPLITS]
+    return [path for path in _folders(folder) if split_in(path.name)]
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -166,8 +242,7 @@ def _annotations(files: list[Path], folder: Path) -> Any:
         return names[0]
     by_split: dict[str | None, list[str]] = defaultdict(list)
     for file, name in zip(files, names, strict=True):
-        splits = {split for word in WORD.findall(file.stem.lower()) if (split := split_name(word)) in SPLITS}
-        by_split[splits.pop() if len(splits) == 1 else None].append(name)
+        by_split[split_in(file.name.split(".")[0])].append(name)
     if None not in by_split and all(_shards(several) for several in by_split.values()):
         return {split: each[0] if len(each) == 1 else each for split, each in by_split.items()}
     if _shards(names):

@@ -16,6 +16,7 @@ A new source is one file in this folder, and `data.source` names it:
 """
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ import pandas as pd
 from components.config import Section
 from components.data.pictures import Problem, content, load_rgb
 from components.data.shards import Slice
+from components.data.sources.archives import ZIP, archives, unpack
 from components.data.sources.locate import common_root, find_folder, has, locate
 from components.data.tables import SPLITS
 from components.errors import UserError
@@ -95,8 +97,10 @@ class Source(ABC):
 
     options: Options
 
-    def __init__(self, options: Section, folder: str | Path = ".", seed: int = 0):
-        self.options, self.folder, self.seed = options, Path(folder), seed
+    def __init__(
+        self, options: Section, folder: str | Path = ".", seed: int = 0, unpacked: Path | None = None
+    ):
+        self.options, self.folder, self.seed, self.unpacked = options, Path(folder), seed, unpacked
         self.notes: list[str] = []
         self.left_out: Counter[str] = Counter()
 
@@ -186,15 +190,25 @@ class Source(ABC):
             given = given.get(split)
         if given:
             folder = self.folder / given
+            if folder.suffix.lower() == ZIP and folder.is_file() and self.unpacked:
+                archive = unpack(folder, self.unpacked)
+                folder = find_folder(names, archive, split) or archive
         elif beside.is_dir() and any(has(beside, name) for name in names):
             return beside
-        elif folder := find_folder(names, self.folder, split):
+        elif folder := find_folder(names, self.folder, split) or self._zipped(names, split):
             self.notes.append(f"pictures{f' of {split}' if split else ''}: found in {folder}")
         else:
             folder = beside
         if not folder.is_dir():
             raise UserError(f"data.images: {folder}: no such folder.")
         return folder
+
+    def _zipped(self, names: list[str], split: str | None) -> Path | None:
+        """The folder of `names` in one of the archives of data.folder."""
+        for archive in archives(self.folder) if self.unpacked and self.folder.is_dir() else []:
+            if folder := find_folder(names, unpack(archive, self.unpacked), split):
+                return folder
+        return None
 
 
 def raw_tables(images: Records, captions: Records, root: Path) -> Raw:
@@ -248,9 +262,10 @@ def _problem(value: Any) -> str | None:
     return None
 
 
+WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 SYNONYMS = {
     **dict.fromkeys(("training", "restval", "trn"), "train"),
-    **dict.fromkeys(("validation", "validate", "valid", "dev", "development"), "val"),
+    **dict.fromkeys(("validation", "validate", "valid", "dev", "development", "eval", "evaluation"), "val"),
     **dict.fromkeys(("testing", "tst"), "test"),
 }
 
@@ -259,6 +274,14 @@ def split_name(value: Any) -> str | None:
     """The split as our tables call it: 'Validation' is val; what is unknown stays, and becomes a fault."""
     name = plain_text(value)
     return name and SYNONYMS.get(name.lower(), name.lower() if name.lower() in SPLITS else name)
+
+
+def split_in(name: str) -> str | None:
+    """The split that a file or folder is named after: train2017 is train, Flickr_8k.devImages is val; None if
+    it is of none, or of several.
+    """
+    splits = {split for word in WORD.findall(name) if (split := split_name(word)) in SPLITS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def file_name(value: Any) -> str | None:

@@ -4,6 +4,7 @@
  "annotations": [{"id": 7, "image_id": 1, "caption": "a dog"}, ...]}
 """
 
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,13 @@ class Coco(Source):
         for file, split in files.items():
             content = read_json(file)
             refuse_instances(file, content)
-            images.append([_image(file, n, e, split) for n, e in enumerate(entries(file, content, "images"))])
-            captions.append(
-                [_caption(file, n, e) for n, e in enumerate(entries(file, content, "annotations"))]
+            rows = [_image(file, n, e, split) for n, e in enumerate(entries(file, content, "images"))]
+            kept, rejected = _captions(file, content)
+            emptied = {str(row["image_id"]) for row in rejected} - {str(row["image_id"]) for row in kept}
+            images.append([row for row in rows if str(row["image_id"]) not in emptied])
+            captions.append(kept)
+            self.left_out += Counter(
+                {"rejected_caption": len(rejected), "without_other_caption": len(emptied)}
             )
         add_objects([*chain(*images)], self)
         ids = [{str(row["image_id"]) for row in rows} for rows in images]
@@ -81,6 +86,12 @@ def _image(file: Path, number: int, image: dict[str, Any], split: str | None) ->
     }
 
 
-def _caption(file: Path, number: int, annotation: dict[str, Any]) -> dict[str, Any]:
-    row = f"{file.name}: annotations[{number}]"
-    return {"image_id": annotation.get("image_id"), "caption": annotation.get("caption"), "row": row}
+def _captions(file: Path, content: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of captions, and those that VizWiz marks as of no use: rejected, or a ready-made excuse."""
+    kept: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for number, entry in enumerate(entries(file, content, "annotations")):
+        row = {"image_id": entry.get("image_id"), "caption": entry.get("caption")}
+        row["row"] = f"{file.name}: annotations[{number}]"
+        (rejected if entry.get("is_rejected") or entry.get("is_precanned") else kept).append(row)
+    return kept, rejected

@@ -1,7 +1,7 @@
 """Other people's column names, in one table: which column has the pictures, which the captions.
 
-Names are compared in lower case; of several in a file, the first one here is taken. `caption_0`, `caption_1`,
-... stand for the captions of one picture.
+Names are compared in lower case, blanks as underscores; of several in a file, the first one here is taken.
+`caption_0`, `caption_1`, ... stand for the captions of one picture, and so do columns of one name.
 """
 
 import re
@@ -18,18 +18,27 @@ IMAGE = (
 )
 CAPTION = (
     *("caption", "captions", "text", "sentence", "sentences", "raw", "title", "description", "comment"),
-    *("txt", "alt_text", "annotation"),
+    *("txt", "alt_text", "annotation", "caption_text", "caption_str", "image_caption", "alt"),
+    *("conversations", "messages"),  # of LLaVA and of chats: the answer
+    "json",  # of webdataset: its caption
 )
-SPLIT = ("split", "partition")
-NUMBERED = re.compile(rf"(?:{'|'.join(CAPTION)})_?\d+")
+SPLIT = ("split", "partition", "set_name")
+NUMBERED = re.compile(rf"({'|'.join(CAPTION)})[_.]?\d+")
+OF_LANGUAGE = re.compile(rf"(?:{'|'.join(CAPTION)})_[a-z]{{2}}")
+"""caption_en: taken if there is only one."""
 
 
 class Columns(NamedTuple):
-    """The columns of a table that are read; `split` is '' where there is none."""
+    """The columns of a table that are read."""
 
     image: str
     captions: tuple[str, ...]
-    split: str
+    split: str | None
+
+
+def plain_name(name: object) -> str:
+    """A column's name as it is compared: 'Image Name ' is image_name."""
+    return "_".join(str(name).lower().split())
 
 
 def choose(
@@ -48,17 +57,24 @@ def choose(
     Raises:
         UserError: no such column; names those that are there.
     """
-    numbered = tuple(name for name in names if NUMBERED.fullmatch(name))
-    plain = next((name for name in CAPTION if name in names), None)
     picture = _one(label, names, "image", image, images)
-    one = caption or plain or not numbered
-    captions = (_one(label, names, "caption", caption, CAPTION),) if one else numbered
-    split = next((name for name in SPLIT if name in names), "")
-    return Columns(picture, captions, split)
+    split = next((name for name in SPLIT if name in names), None)
+    if caption is None and (several := _captions(names)):
+        return Columns(picture, several, split)
+    return Columns(picture, (_one(label, names, "caption", caption, CAPTION),), split)
+
+
+def _captions(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns with captions, as far as their names say it."""
+    of = {name: found[1] for name in names if (found := NUMBERED.fullmatch(name))}
+    if plain := next((name for name in CAPTION if name in names), None):
+        return plain, *(name for name in of if of[name] == plain)  # caption, caption.1: as pandas writes two
+    of_language = tuple(name for name in names if OF_LANGUAGE.fullmatch(name))
+    return tuple(of) or (of_language if len(of_language) == 1 else ())
 
 
 def _one(label: object, names: Sequence[str], role: str, given: str | None, known: tuple[str, ...]) -> str:
-    wanted = (given.strip().lower(),) if given else known
+    wanted = (plain_name(given),) if given else known
     for name in wanted:
         if name in names:
             return name

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from components.data.pictures import Problem
 from components.data.sources.base import split_name
-from components.data.sources.columns import Columns
+from components.data.sources.columns import Columns, plain_name
 from components.data.sources.text_files import read_text
 from components.data.tables import SPLITS
 
@@ -19,6 +19,12 @@ PICTURE = re.compile(
     r'[^"\n]*\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic|avif|mp4|avi|mov|mkv|webm)(?:#\d+)?', re.IGNORECASE
 )
 """The name of a picture or clip, perhaps with the number of its caption."""
+
+ADDRESS = re.compile("https?://")
+
+DOUBLED = re.compile(r'[^\s,;|"]""[^\s,;|"]')
+ESCAPED = re.compile(r'(?:^|(?<=[,;|\t]))"(?:[^"\\]|\\.)*"(?=[,;|\t]|$)', re.MULTILINE | re.DOTALL)
+"""A quoted cell with quotes inside, as standard CSV has it, and as programs write it that escape them."""
 
 MAX_LINES = 50  # of a cell
 
@@ -42,19 +48,40 @@ def open_delimited(file: Path, tell: Callable[[str], None]) -> Delimited:
     Raises:
         UserError: no text in a known encoding, or empty.
     """
-    lines = read_text(file, tell).split("\n")
+    lines = _quotes_doubled(read_text(file, tell)).split("\n")
     first = 1
     if declared := re.fullmatch(r"sep=(.)", lines[0].strip('"')):  # Excel's
         lines, first = lines[1:] or [""], 2
     separator = declared[1] if declared else "\t" if "\t" in lines[0] else max(",;|", key=lines[0].count)
     cells = [value.strip() for value, _ in _split(lines[0], separator) or []]
-    if PICTURE.fullmatch(cells[0] if cells else ""):
-        numbered = len(cells) > 2 and cells[1].isdigit()
-        names = ["image", "number", "caption"] if numbered else ["image", "caption"]
+    if names := _names_of_data(cells):
         return Delimited(file, separator, names, lines, first, has_header=False)
     while cells and not cells[-1]:
         cells.pop()
-    return Delimited(file, separator, [cell.lower() for cell in cells], lines[1:], first + 1, has_header=True)
+    return Delimited(file, separator, _distinct(cells), lines[1:], first + 1, has_header=True)
+
+
+def _names_of_data(cells: list[str]) -> list[str]:
+    """Names for the columns of a first line that is no header, as it names a picture; else none."""
+    pictures = [bool(PICTURE.fullmatch(cell) or ADDRESS.match(cell)) for cell in cells]
+    if pictures[:1] == [True]:
+        return (
+            ["image", "number", "caption"] if len(cells) > 2 and cells[1].isdigit() else ["image", "caption"]
+        )
+    return ["caption", "image"] if pictures == [False, True] else []
+
+
+def _distinct(cells: list[str]) -> list[str]:
+    """Columns of one name are numbered."""
+    names = [plain_name(cell) for cell in cells]
+    return [f"{name}_{i}" if name and names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _quotes_doubled(text: str) -> str:
+    """A table with the quotes in quoted cells as ""; some programs write them as \\"."""
+    if '\\"' not in text or DOUBLED.search(text):
+        return text
+    return ESCAPED.sub(lambda cell: re.sub(r'\\(["\\])', lambda m: m[1].replace('"', '""'), cell[0]), text)
 
 
 def rows(table: Delimited, columns: Columns, tell: Callable[[str], None]) -> Rows:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.data.clips import ENDINGS
-from components.data.sources.base import split_name
-from components.data.sources.records import Records, Rows, Tell, of_list, read_records
-from components.data.sources.text_files import read_text
-from components.data.tables import SPLITS
+from components.data.sources.base import split_in
+from components.data.sources.json_rows import Rows
+from components.data.sources.records import Records, of_list, read_records
+from components.data.sources.text_files import Tell, read_text
 from components.errors import UserError
 
 METADATA = tuple(f"metadata{ending}" for ending in (".jsonl", ".csv", ".parquet"))
@@ -61,8 +61,8 @@ def _saved(path: Path, split: str | None) -> list[tuple[Path, str | None]]:
 
 
 def _metadata(path: Path, split: str | None, tell: Tell) -> Iterator[tuple[Path, str | None]]:
-    inside = {split_name(p.name): p for p in sorted(path.iterdir()) if p.is_dir()}
-    named = [(name, folder) for name, folder in inside.items() if name in SPLITS]
+    inside = [each for each in sorted(path.iterdir()) if each.is_dir()]
+    named = [(name, folder) for folder in inside if (name := split_in(folder.name))]
     found = [
         (folder / name, of)
         for of, folder in [(split, path), *named]
@@ -70,7 +70,7 @@ def _metadata(path: Path, split: str | None, tell: Tell) -> Iterator[tuple[Path,
         if (folder / name).is_file()
     ]
     read = {file.parent for file, _ in found}
-    if read - {path} and (left := [p.name for p in inside.values() if p not in read]):
+    if read - {path} and (left := [each.name for each in inside if each not in read]):
         tell(f"{path}: not read: {', '.join(f'{name}/' for name in left)} (folders of no split)")
     yield from found
 
@@ -78,14 +78,20 @@ def _metadata(path: Path, split: str | None, tell: Tell) -> Iterator[tuple[Path,
 def _sidecars(path: Path, split: str | None) -> Iterator[Part]:
     """Pictures with a text file of the same name beside them: a caption a line."""
     inside = [each for each in sorted(path.iterdir()) if each.is_dir()]
-    of_split = [(each, name) for each in inside if (name := split_name(each.name)) in SPLITS]
+    of_split = [(each, name) for each in inside if (name := split_in(each.name))]
     for folder, name in of_split or [(path, split)]:
         files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-        texts = {file.with_suffix(""): file for file in files if file.suffix.lower() in SIDECARS}
+        texts = {_stem(file): file for file in files if file.suffix.lower() in SIDECARS}
         pictures = [file for file in files if file.suffix.lower() in ENDINGS]
         if any(picture.with_suffix("") in texts for picture in pictures):
             rows = list(_rows(folder, pictures, texts))
             yield Part(folder, name, of_list(rows))
+
+
+def _stem(text: Path) -> Path:
+    """Of a.txt, and of a.jpg.txt, too: a."""
+    stem = text.with_suffix("")
+    return stem.with_suffix("") if stem.suffix.lower() in ENDINGS else stem
 
 
 def _rows(folder: Path, pictures: list[Path], texts: dict[Path, Path]) -> Rows:

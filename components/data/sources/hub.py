@@ -1,16 +1,18 @@
 """`datasets`: what the library `datasets` of Hugging Face can load, by hub name or from a folder.
 
 data.annotations is the name ("nlphuji/flickr30k"), a name with a configuration ("name:configuration"), or a
-folder below data.folder. Needs `pip install -e '.[datasets]'`; `table` reads Parquet and what
-`save_to_disk` wrote without it.
+folder below data.folder. `data.streaming: true` keeps no copy of the whole but the pictures. The library
+comes with `pip install -e '.[datasets]'`; `table` reads Parquet and what `save_to_disk` wrote without it.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from components.config import Positive
 from components.data.sources.base import split_name
-from components.data.sources.columns import Columns
+from components.data.sources.columns import Columns, plain_name
 from components.data.sources.folders import DATASET, DATASET_DICT, Part
 from components.data.sources.records import Records, Rows
 from components.data.sources.table import Table
@@ -21,6 +23,14 @@ class HuggingFace(Table):
     """Pictures are taken as the bytes that they are, not decoded and saved anew."""
 
     name = "datasets"
+
+    class Options(Table.Options):
+        """And whether it is read as it comes."""
+
+        streaming: bool  # nothing is kept but the pictures: where the whole does not fit
+        limit: Positive | None = None  # rows of a split
+
+    options: Options
 
     def parts(self) -> Iterator[Part]:
         """The splits.
@@ -37,7 +47,8 @@ class HuggingFace(Table):
         for split, part in loaded.items() if isinstance(loaded, dict) else [(None, loaded)]:
             # A data set that has train alone has no splits: they are made.
             known = None if split is None or len(loaded) == 1 else split_name(split)
-            yield Part(Path(self.folder, name), known, _records(part, f"{name}: {split or 'row'}"))
+            label = f"{name}: {split or 'row'}"
+            yield Part(Path(self.folder, name), known, _records(part, label, self.options.limit))
 
     def _load(self, name: str) -> Any:
         try:
@@ -50,9 +61,8 @@ class HuggingFace(Table):
         try:
             if (place / DATASET).exists() or (place / DATASET_DICT).exists():
                 return datasets.load_from_disk(str(place))
-            if place.exists():
-                return datasets.load_dataset(str(place))
-            return datasets.load_dataset(*name.split(":", 1))
+            names = (str(place),) if place.exists() else name.split(":", 1)
+            return datasets.load_dataset(*names, streaming=self.options.streaming)
         except Exception as error:  # the library raises whatever its readers and the network do
             reason = " ".join(str(error).split())[:300]
             raise UserError(
@@ -60,16 +70,19 @@ class HuggingFace(Table):
             ) from None
 
 
-def _records(part: Any, label: str) -> Records:
+def _records(part: Any, label: str, limit: int | None) -> Records:
     """Rows with pictures as {'bytes', 'path'}; names in lower case."""
     import datasets
 
+    if isinstance(part, datasets.IterableDataset) and part.features is None:
+        part = part._resolve_features()  # by its first rows, as the library itself does
+    names = list(part.features)
     for column, feature in part.features.items():
         if isinstance(feature, datasets.Image):
             part = part.cast_column(column, datasets.Image(decode=False))
 
     def rows(columns: Columns) -> Rows:
-        for number, record in enumerate(part):
-            yield f"{label}: {number}", {key.strip().lower(): value for key, value in record.items()}
+        for number, record in enumerate(islice(part, limit)):
+            yield f"{label}: {number}", {plain_name(key): value for key, value in record.items()}
 
-    return Records([column.strip().lower() for column in part.column_names], rows)
+    return Records([plain_name(column) for column in names], rows)

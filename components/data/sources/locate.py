@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -58,10 +59,23 @@ def has(place: Path, name: str) -> bool:
 
 
 def _with_ending(place: Path, name: str) -> list[str]:
-    """The files that `name` may mean, if it has no ending of its own."""
+    """The files that `name` may mean, if it has no ending of its own; 139 may be 000000000139.jpg."""
     if PurePath(name).suffix.lower() in ENDINGS:
         return []
-    return [f"{name}{ending}" for ending in ENDINGS if is_file(place / f"{name}{ending}")]
+    found = [f"{name}{ending}" for ending in ENDINGS if is_file(place / f"{name}{ending}")]
+    return found or (_numbered(str(place)).get(int(name), []) if name.isdecimal() else [])
+
+
+@lru_cache(maxsize=64)
+def _numbered(folder: str) -> dict[int, list[str]]:
+    """Number -> pictures that are named by it, with zeros before it, and COCO's prefix or none."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for name in _listing(folder):
+        file = PurePath(name)
+        number = re.fullmatch(r"(?:COCO_\w+_)?0*(\d+)", file.stem)
+        if number and file.suffix.lower() in ENDINGS:
+            found[int(number[1])].append(name)
+    return found
 
 
 def is_file(path: Path) -> bool:

@@ -10,16 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.data.clips import ENDINGS
-from components.data.sources.columns import Columns
+from components.data.sources.columns import Columns, plain_name
 from components.data.sources.delimited import open_delimited, rows
-from components.data.sources.text_files import read_text, suffix_of
+from components.data.sources.json_rows import Rows, json_rows
+from components.data.sources.text_files import Tell, suffix_of
 from components.errors import UserError
 
 DELIMITED = (".csv", ".tsv", ".txt", ".token")
-KINDS = (*DELIMITED, ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".tar")
-
-Tell = Callable[[str], None]
-Rows = Iterator[tuple[str, dict[str, Any]]]
+ARROW = (".arrow", ".feather")
+KINDS = (*DELIMITED, ".jsonl", ".ndjson", ".json", ".parquet", *ARROW, ".tar")
 
 
 class Records(NamedTuple):
@@ -40,11 +39,9 @@ def read_records(file: Path, tell: Tell) -> Records:
         if kind in DELIMITED:
             table = open_delimited(file, tell)
             return Records(table.names, lambda columns: rows(table, columns, tell))
-        if kind in (".jsonl", ".ndjson"):
-            return of_list(list(_json_lines(file, tell)))
-        if kind == ".json":
-            return of_list(list(_json_list(file, tell)))
-        if kind in (".parquet", ".arrow"):
+        if kind in (".jsonl", ".ndjson", ".json"):
+            return of_list(list(json_rows(file, tell)))
+        if kind in (".parquet", *ARROW):
             return _arrow(file, kind)
         if kind == ".tar":
             return Records(["image", "caption"], lambda columns: _members(file))
@@ -61,48 +58,7 @@ def of_list(records: list[tuple[str, dict[str, Any]]]) -> Records:
 
 
 def _lower(record: dict[str, Any]) -> dict[str, Any]:
-    return {str(key).strip().lower(): value for key, value in record.items()}
-
-
-def _json_lines(file: Path, tell: Tell) -> Rows:
-    for number, line in enumerate(read_text(file, tell).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{file}: line {number}: not valid JSON: {error}.") from None
-        if not isinstance(record, dict):
-            raise UserError(f"{file}: line {number}: not an object: {line.strip()[:60]}")
-        yield f"{file.name}: line {number}", _lower(record)
-
-
-def _json_list(file: Path, tell: Tell) -> Rows:
-    """A list of objects, or an object that gives each picture its caption or captions."""
-    try:
-        content = json.loads(read_text(file, tell))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON: {error}.") from None
-    if isinstance(content, dict):
-        content = [{"image": name, "caption": captions} for name, captions in _by_name(file, content).items()]
-    if not isinstance(content, list):
-        raise UserError(f"{file}: a {type(content).__name__}, where a list of objects was expected.")
-    for number, record in enumerate(content):
-        if not isinstance(record, dict):
-            raise UserError(f"{file}: [{number}]: not an object: {str(record)[:60]}")
-        yield f"{file.name}: [{number}]", _lower(record)
-
-
-def _by_name(file: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Picture -> its caption or captions, if it is that."""
-    for value in content.values():
-        each = value[0] if isinstance(value, list) and value else value
-        if isinstance(each, dict):
-            raise UserError(
-                f"{file}: an object with {', '.join(list(content)[:10])}, where a list of objects was "
-                "expected. Is it of data.source: coco, karpathy or msrvtt? auto finds out."
-            )
-    return content
+    return {plain_name(key): value for key, value in record.items()}
 
 
 def _arrow(file: Path, kind: str) -> Records:
@@ -111,7 +67,7 @@ def _arrow(file: Path, kind: str) -> Records:
         schema, batches = table.schema_arrow, table.iter_batches
     else:
         schema, batches = _stream(file)
-    names = [name.strip().lower() for name in schema.names]
+    names = [plain_name(name) for name in schema.names]
 
     def read(columns: Columns) -> Rows:
         wanted = [i for i, name in enumerate(names) if name not in UNWANTED]

@@ -9,14 +9,18 @@ in `folders.py`.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from components.data.sources.base import SCRATCH, Raw, Source
-from components.data.sources.captions import captions_of
+from components.data.sources.base import SCRATCH, Raw, Source, plain_text
+from components.data.sources.captions import Joined, captions_of
 from components.data.sources.columns import IMAGE, Columns, choose
+from components.data.sources.delimited import ADDRESS
 from components.data.sources.folders import Part, parts
+from components.data.sources.locate import is_file
 from components.data.sources.picture_bytes import picture_of, write_picture
+from components.data.sources.split_lists import SplitLists
 from components.errors import UserError
 
 COUNTED = re.compile(r"(\.\w{2,4})#\d+")  # a.jpg#0 of Flickr8k: the first caption of a.jpg
@@ -34,8 +38,14 @@ class Table(Source):
 
         image_column: str | None = None
         caption_column: str | None = None
+        caption_separator: str | None = None  # between several captions in a cell
+        split_lists: dict[str, str | list[str]] | None = None  # split -> a file that names its pictures
 
     options: Options
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.addresses: dict[str, dict[str, Any]] = {}  # of pictures that are named by one -> the first image
 
     def read(self, workdir: Path) -> Raw:
         """Rows of the same file are one image; its id is the column `image_id`, or else the file's name, in
@@ -44,17 +54,29 @@ class Table(Source):
         images: dict[tuple, dict[str, Any]] = {}
         captions: list[dict[str, Any]] = []
         several = list(self.parts())
+        listed = SplitLists(self.files_of("split_lists")) if self.options.split_lists else None
         for part in several:
             prefix = f"{part.split or part.file.parent.name}/" if len(several) > 1 else ""
             columns = self._columns(part)
+            joined = Joined(part.file.name)
             for row, record in self._records(part, columns):
                 image = _image(record, columns, part, prefix) | {"row": row}
+                if listed and not (split := listed.of(image["file"])):
+                    self.left_out["in_no_split_list"] += 1
+                    continue
+                image["split"] = split if listed else image["split"]
                 self._place(image, record, columns, part, workdir)
                 key = tuple(str(image[column]) for column in ("image_id", "file", "split", "group", "beside"))
                 images.setdefault(key, image)
-                texts = _captions(record, columns)
+                texts = _captions(record, columns, self.options.caption_separator)
+                joined.see(texts)
                 captions += [{"image_id": image["image_id"], "caption": text, "row": row} for text in texts]
-        return self.tables(list(images.values()), captions)
+            self.notes += joined.notes()
+        if listed and not images:
+            raise UserError(f"data.split_lists: {listed.files}: no picture of the table is in them.")
+        raw = self.tables(list(images.values()), captions)
+        self._require_downloads(raw)
+        return raw
 
     def parts(self) -> Iterator[Part]:
         """The tables of all files and folders."""
@@ -96,16 +118,34 @@ class Table(Source):
             image["file"] = write_picture(workdir, below, name, data)
             image["beside"] = workdir / SCRATCH
             image["image_id"] = record.get("image_id", image["file"])
-        elif isinstance(name, str) and re.match("https?://", name):
+        elif isinstance(name, str) and ADDRESS.match(name):
+            image["file"] = unquote(PurePosixPath(urlsplit(name).path).name)
+            self.addresses.setdefault(name, image)
+
+    def _require_downloads(self, raw: Raw) -> None:
+        """Most pictures that are named by web addresses lie here, under the names that these end with: else
+        what lies here are other pictures.
+
+        Raises:
+            UserError: they do not, or two addresses end with one name.
+        """
+        if not self.addresses:
+            return
+        files = set(raw.images["file"].dropna())
+        here = sum(is_file(raw.root / name) for name in files)
+        if len(self.addresses) > min(2 * here, len(files)):
+            address, image = next(iter(self.addresses.items()))
             raise UserError(
-                f"{image['row']}: the picture is a web address: {name[:80]}. Download them first: what "
-                "img2dataset writes (output_format files or webdataset) is read as it is."
+                f"{image['row']}: the picture is a web address: {address[:80]}. Download them first: what "
+                "img2dataset writes (output_format files or webdataset) is read as it is, and so are files "
+                "named as their addresses end, where no two end with the same name."
             )
 
 
 def _image(record: dict[str, Any], columns: Columns, part: Part, prefix: str) -> dict[str, Any]:
     """The row's image; without an id of its own it goes by the name of its file."""
     _, name = picture_of(record.get(columns.image))
+    name = name if isinstance(name, str) else plain_text(name)
     name = COUNTED.sub(r"\1", name) if isinstance(name, str) else name
     given = record.get("image_id") if columns.image != "image_id" else None
     folder = part.file if part.file.is_dir() else part.file.parent
@@ -113,15 +153,15 @@ def _image(record: dict[str, Any], columns: Columns, part: Part, prefix: str) ->
     return {
         "image_id": given if given is not None else f"{prefix}{name}" if isinstance(name, str) else None,
         "file": name,
-        "split": part.split or record.get(columns.split),
+        "split": part.split or (columns.split and record.get(columns.split)),
         "group": record.get("group"),
         "beside": shard if columns.image == "key" and shard.is_dir() else folder,
     }
 
 
-def _captions(record: dict[str, Any], columns: Columns) -> list[Any]:
+def _captions(record: dict[str, Any], columns: Columns, separator: str | None) -> list[Any]:
     """All of them; of several columns those that are filled, one at least."""
     if len(columns.captions) == 1:
-        return captions_of(record.get(columns.captions[0]))
+        return captions_of(record.get(columns.captions[0]), separator)
     filled = [record[name] for name in columns.captions if record.get(name) not in (None, "")]
-    return [text for value in filled or [None] for text in captions_of(value)]
+    return [text for value in filled or [None] for text in captions_of(value, separator)]
