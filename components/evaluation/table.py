@@ -18,6 +18,7 @@ from components.evaluation.results import (
     best,
     digits,
     read_metrics,
+    scored_how,
     shown,
     systems,
 )
@@ -30,7 +31,8 @@ from components.program import main as run_program
 def results_table(results: Results, title: str = "Test split") -> Table:
     """A rich table for the terminal: mean above, 95 % interval below, best in bold."""
     columns = systems(results)
-    caption = "mean and 95 % interval over images; perplexity and CHAIR: lower is better"
+    how = dict.fromkeys(map(scored_how, results.values()))
+    caption = "\n".join(("mean and 95 % interval over images; perplexity and CHAIR: lower is better", *how))
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0)
     table.add_column("", overflow="fold", min_width=10)
     for column in columns:

@@ -18,6 +18,7 @@ from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
 from components.evaluation.results import read_json
+from components.evaluation.scoring.language import Language
 from components.model.attention_maps import attention_maps
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
 from components.report.content import WordMaps, choose_pictures, load_variant
@@ -164,6 +165,7 @@ def test_variant_is_read_from_the_files_of_the_stages(tmp_path):
         {"model": {"cider": np.array([[0.5], [1.5]])}},
         {"model": {"CIDEr": row}},
         {},
+        Language.of(["x", "y"]),
     )
     evaluation.write(tmp_path)
     variant = load_variant("mlp", tmp_path, tmp_path)
