@@ -31,8 +31,7 @@ from components.program import main as run_program
 def results_table(results: Results, title: str = "Test split") -> Table:
     """A rich table for the terminal: mean above, 95 % interval below, best in bold."""
     columns = systems(results)
-    how = dict.fromkeys(map(scored_how, results.values()))
-    caption = "\n".join(("mean and 95 % interval over images; perplexity and CHAIR: lower is better", *how))
+    caption = "mean and 95 % interval over images; perplexity and CHAIR: lower is better"
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0)
     table.add_column("", overflow="fold", min_width=10)
     for column in columns:
@@ -76,7 +75,7 @@ def main(folder: str = "results") -> None:
     if not paths:
         raise UserError(f"{folder}: no evaluation there. Run `dvc repro` first.")
     results = {path.parent.name: read_metrics(path.parent) for path in paths}
-    Console().print(results_table(results))
+    Console().print(results_table(results), *dict.fromkeys(map(scored_how, results.values())), sep="\n")
     for name, metrics in results.items():
         print_failure(name, metrics.get("degenerate"))
 

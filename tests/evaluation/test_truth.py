@@ -264,6 +264,14 @@ def test_data_without_facts_changes_nothing(tmp_path):
     assert _said(variant, "0") == "a cat"
 
 
+def test_captions_that_are_not_english_are_not_judged_by_english_names():
+    """Else a caption that names none of the objects would invent none: CHAIR of 0."""
+    tables = coco_like([["dog"], ["cat"]], [["一只狗"], ["一只猫"]])
+    captions = [several[0] for several in tables.references().values()]
+    truth = Truth(tables, tables, Language.of(captions))
+    assert truth.statistics(captions) == {} and truth.notes(captions) == {}
+
+
 def test_objects_without_scenes_mark_what_is_not_there():
     tables = coco_like([["dog"], ["cat"]], [["a dog"], ["a cat"]])
     notes = Truth(tables, tables, ENGLISH).notes(["a dog and two cats", "a cat"])

@@ -218,6 +218,20 @@ def test_maps_that_do_not_fit_are_refused(words, shape):
         WordMaps("image-1", "mlp", words, np.ones(shape))
 
 
+def test_a_sheet_draws_letters_only_with_a_font_that_has_them(monkeypatch):
+    """Pillow's own font draws boxes for é; of captions for which no font is found, that is said."""
+    from components.data import display, fonts
+
+    picture = [[Image.new("RGB", (8, 8))]]
+    assert "é" in "".join(map(chr, fonts._letters(fonts.font_for("éЖ", 14).path)))
+    monkeypatch.setattr(fonts, "_paths", lambda: iter(()))
+    assert fonts.font_for("红色", 14) is None and fonts.font_for("red", 14)
+    silent = np.asarray(display.caption_sheet(picture, ["红色"]))
+    np.testing.assert_array_equal(silent, np.asarray(display.caption_sheet(picture, [fonts.NO_FONT])))
+    lines = display._wrap("红" * 100, fonts.font_for("red", 14), 9)
+    assert len(lines) > 1 and "".join(lines) == "红" * 100
+
+
 def test_tokens_are_joined_to_words():
     tokens = ["<e>", " two", " snow", "men", ",", " a", " dog", " ", "<e>"]
     assert _words(tokens, {"<e>"}) == [("two", [1]), ("snowmen,", [2, 3, 4]), ("a", [5]), ("dog", [6])]
