@@ -25,7 +25,8 @@ def _paths() -> Iterator[str]:
     from matplotlib import font_manager  # imports slowly
 
     yield font_manager.findfont("DejaVu Sans")
-    yield from sorted({font.fname for font in font_manager.fontManager.ttflist})
+    # "Last Resort", also of matplotlib, has a box for every letter
+    yield from sorted({f.fname for f in font_manager.fontManager.ttflist if "Last Resort" not in f.name})
 
 
 @cache

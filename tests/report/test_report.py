@@ -224,6 +224,7 @@ def test_a_sheet_draws_letters_only_with_a_font_that_has_them(monkeypatch):
 
     picture = [[Image.new("RGB", (8, 8))]]
     assert "é" in "".join(map(chr, fonts._letters(fonts.font_for("éЖ", 14).path)))
+    assert not any("LastResort" in path for path in fonts._paths()), "it draws boxes for everything"
     monkeypatch.setattr(fonts, "_paths", lambda: iter(()))
     assert fonts.font_for("红色", 14) is None and fonts.font_for("red", 14)
     silent = np.asarray(display.caption_sheet(picture, ["红色"]))
