@@ -24,12 +24,14 @@ def evaluation_artifacts(variant: str, evaluation: "Evaluation", shown: Tables, 
 
     from components.data.display import caption_sheet, data_uri
 
-    columns = results.systems({variant: evaluation.metrics()})
+    metrics = evaluation.metrics()
+    columns = results.systems({variant: metrics})
     rows = [
         {"metric": metric} | {each.name: results.written(metric, each.scores.get(metric)) for each in columns}
         for metric in results.shown(columns)
     ]
-    create_table_artifact(rows, key=f"scores-{variant}", description=f"Test scores of {variant}")
+    told = f"Test scores of {variant}. {results.scored_how(metrics)}"
+    create_table_artifact(rows, key=f"scores-{variant}", description=told)
     captions = dict(zip(evaluation.image_ids, evaluation.captions[results.MODEL], strict=True))
     references = shown.references()
     clips, said = [shown.open_frames(i) for i in references], [captions[i] for i in references]

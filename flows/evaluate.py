@@ -5,7 +5,7 @@ python -m flows.evaluate mlp
 
 from components.config import Params, Variant
 from components.data.tables import read_tables
-from components.evaluation.results import MODEL, written
+from components.evaluation.results import MODEL, scored_how, written
 from components.evaluation.scoring.degeneration import print_failure
 from components.tracking.names import evaluation_metrics
 from components.tracking.provenance import dataset_entry, tables_digest, weights_digest
@@ -36,11 +36,13 @@ def evaluate(variant: Variant) -> None:
     ) as run:
         run.log_metrics(evaluation_metrics(evaluation.metrics()))
         run.made(results=RESULTS / variant)
+        run.set_tags({"tokenizer": evaluation.language.tokenizer})
         if evaluation.degenerate:
             run.set_tags({"degenerate": evaluation.degenerate})
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
     evaluation_artifacts(variant, evaluation, tables.split("test").sample(12, params.seed), run.run_id)
     print(f"{variant}: test CIDEr {written('CIDEr', evaluation.intervals[MODEL]['CIDEr'])}")
+    print(f"{variant}: {scored_how(evaluation.metrics())}")
     print_failure(variant, evaluation.degenerate)
 
 

@@ -16,6 +16,7 @@ from components.config import Params, Variant
 from components.data.prepare.report import data_metrics
 from components.data.tables import read_tables
 from components.evaluation.scoring.degeneration import print_failure
+from components.evaluation.scoring.language import Language
 from components.program import main as run_program
 from components.tracking.logger import VariantRun
 from components.tracking.provenance import dataset_entry, tables_digest
@@ -83,6 +84,7 @@ def train_here(variant: str) -> None:
         run.made(model=MODELS / variant)
         choice = read_choice(MODELS / variant)
         log_choice(run, choice)
+        run.set_tags({"tokenizer": Language.of(tables.split("val").captions["caption"]).tokenizer})
         run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
     run_artifact(variant, run.run_id)
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")

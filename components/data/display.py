@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from components.data.fonts import NO_FONT, font_for
+
 CELL, GAP, LINE = 220, 12, 17
 INK, FAINT = "#1a1a1a", "#777777"
 PNG_LIMIT = 80  # bytes a pixel of the longest side
@@ -36,11 +38,14 @@ def caption_sheet(
     """One cell a clip, given by its frames (a picture is one frame): what `mosaic` shows of it, its caption
     (or several) in black and, if given, a reference in grey, `lines` at most each.
     """
-    font = ImageFont.load_default(size=14)
+    everything = [said if isinstance(said, str) else " ".join(said) for said in captions]
+    fitting = font_for(" ".join([*everything, *references]), size=14)
+    font = fitting or ImageFont.load_default(size=14)
     cells = []
     for index, said in enumerate(captions):
         texts = [(text, INK) for text in ([said] if isinstance(said, str) else said)]
         texts += [(text, FAINT) for text in references[index : index + 1]]
+        texts = [(text if fitting or text.isascii() else NO_FONT, ink) for text, ink in texts]
         cells.append([(line, ink) for text, ink in texts for line in _wrap(text, font, lines)])
     columns = max(1, min(columns, len(clips)))
     width, height = CELL + GAP, CELL + LINE * max(map(len, cells), default=0) + 2 * GAP
@@ -83,12 +88,17 @@ def _fit(image: Image.Image) -> Image.Image:
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, most: int) -> list[str]:
-    """`text` in lines as wide as a cell, at most so many."""
+    """`text` in lines as wide as a cell, at most so many; what has no spaces is cut where a line is full."""
     lines = [""]
     for word in text.split():
+        while font.getlength(word) > CELL:
+            fits = max(n for n in range(1, len(word)) if n == 1 or font.getlength(word[:n]) <= CELL)
+            lines.append(word[:fits])
+            word = word[fits:]
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > CELL:
             lines.append(word)
         else:
             lines[-1] = longer
+    lines = [line for line in lines if line] or [""]
     return lines if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1]} ..."]

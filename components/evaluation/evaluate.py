@@ -14,6 +14,7 @@ import pandas as pd
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference, Interval, interval, paired_bootstrap
 from components.evaluation.results import MODEL
+from components.evaluation.scoring.language import Language
 from components.evaluation.scoring.metrics import METRICS
 from components.evaluation.scoring.scorers import Captions, References, coco_statistics
 from components.files import atomic_path
@@ -43,6 +44,7 @@ class Evaluation:
         statistics: system -> family -> [n x width], see `metrics`; of minimal pairs, a row a pair.
         intervals: system -> metric -> interval.
         monitors: name -> share or number, of the model's captions.
+        language: of the references, on which rests how captions are scored.
         degenerate: what is wrong with the model's captions, see `degeneration`; None if they are sound.
         notes: column -> n remarks on the model's captions, see `Truth.notes`.
     """
@@ -52,6 +54,7 @@ class Evaluation:
     statistics: dict[str, dict[str, np.ndarray]]
     intervals: dict[str, dict[str, Interval]]
     monitors: dict[str, float]
+    language: Language
     degenerate: str | None = None
     notes: dict[str, list] = field(default_factory=dict)
 
@@ -62,7 +65,8 @@ class Evaluation:
             for system, rows in self.intervals.items()
         }
         failed = {"degenerate": self.degenerate} if self.degenerate else {}
-        return {"systems": scores, "monitors": self.monitors} | failed
+        scoring = {"tokenizer": self.language.tokenizer, "remarks": self.language.remarks}
+        return {"systems": scores, "monitors": self.monitors, "scoring": scoring} | failed
 
     def per_image(self) -> pd.DataFrame:
         """image_id, system, caption, a column a metric (missing where a system has none), the notes, a list
@@ -131,8 +135,15 @@ def evaluate(
         for system, families in statistics.items()
     }
     captions = {system: references.align(answers, system) for system, answers in systems.items()}
-    watched = dict(monitors or {})
-    return Evaluation(list(references.raw), captions, statistics, intervals, watched, notes=dict(notes or {}))
+    return Evaluation(
+        list(references.raw),
+        captions,
+        statistics,
+        intervals,
+        dict(monitors or {}),
+        references.language,
+        notes=dict(notes or {}),
+    )
 
 
 def compare(

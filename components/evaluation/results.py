@@ -2,8 +2,8 @@
 
 per_image.parquet  a row an image and system: caption, scores, what is wrong in it, and the statistics that
                    the scores are made of
-metrics.json       {"systems": {system: {metric: {mean, low, high}}}, "monitors": {...}, "degenerate": "..."
-                   if it is}
+metrics.json       {"systems": {system: {metric: {mean, low, high}}}, "monitors": {...},
+                   "scoring": {tokenizer, remarks}, "degenerate": "..." if it is}
 """
 
 import json
@@ -15,6 +15,7 @@ import pandas as pd
 
 from components.errors import UserError
 from components.evaluation.bootstrap import Interval
+from components.evaluation.scoring.language import PTB
 from components.evaluation.scoring.metrics import METRICS
 
 MODEL = "model"
@@ -67,6 +68,16 @@ def scores(metrics: Metrics, system: str) -> dict[str, Interval]:
 def shown(columns: Sequence[System]) -> list[str]:
     """The metrics that any of the systems has, in the order of tables."""
     return [name for name in METRICS if any(name in column.scores for column in columns)]
+
+
+def tokenizer(metrics: Metrics) -> str:
+    """What split the captions into words for these scores; evaluations that do not say had one for all."""
+    return metrics.get("scoring", {}).get("tokenizer", PTB)
+
+
+def scored_how(metrics: Metrics) -> str:
+    """By which tokenizer, and what is not scored and why, in sentences."""
+    return f"Words by {tokenizer(metrics)}. {metrics.get('scoring', {}).get('remarks', '')}".strip()
 
 
 def best(columns: Sequence[System], metric: str) -> float | None:

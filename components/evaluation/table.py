@@ -18,6 +18,7 @@ from components.evaluation.results import (
     best,
     digits,
     read_metrics,
+    scored_how,
     shown,
     systems,
 )
@@ -74,7 +75,7 @@ def main(folder: str = "results") -> None:
     if not paths:
         raise UserError(f"{folder}: no evaluation there. Run `dvc repro` first.")
     results = {path.parent.name: read_metrics(path.parent) for path in paths}
-    Console().print(results_table(results))
+    Console().print(results_table(results), *dict.fromkeys(map(scored_how, results.values())), sep="\n")
     for name, metrics in results.items():
         print_failure(name, metrics.get("degenerate"))
 

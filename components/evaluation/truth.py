@@ -8,17 +8,19 @@ import numpy as np
 from components.data.tables import Tables
 from components.evaluation.objects import Objects
 from components.evaluation.scenes import Scenes, by_group
+from components.evaluation.scoring.language import Language
 from components.evaluation.scoring.metrics import SCENE_KINDS
 
 
 class Truth:
     """Judges captions of the images of `test`, a part of `tables`, by what the data's columns say: `objects`,
-    and of scenes `scene` and `kind`.
+    and of scenes `scene` and `kind`. Captions that are not English are not judged: the plurals and idioms of
+    objects are English, and a caption that names none of them would invent none.
     """
 
-    def __init__(self, tables: Tables, test: Tables):
+    def __init__(self, tables: Tables, test: Tables, language: Language):
         self.objects = self.scenes = None
-        if "objects" in test.images and test.images["objects"].notna().any():
+        if language.english and "objects" in test.images and test.images["objects"].notna().any():
             self.objects = Objects(tables, test)
             if "scene" in test.images:
                 self.scenes = Scenes(list(test.images["scene"]))

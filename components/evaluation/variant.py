@@ -31,7 +31,8 @@ def evaluate_variant(
     baselines'.
     """
     settings, test, train = params.evaluate, tables.split("test"), tables.split("train")
-    references, image_ids = test.references(), list(test.images["image_id"])
+    references = References(test.references())
+    image_ids = list(references.raw)
     model = CaptionModel.from_pretrained(model_folder)
     model = for_inference(model, settings.bf16, settings.torch_compile)
 
@@ -49,27 +50,27 @@ def evaluate_variant(
     }
     clip = load_clip(Path(towers) / "clip").to(model.device)
     tokenizer = AutoTokenizer.from_pretrained(Path(towers) / "clip")
-    truth = Truth(tables, test)
+    truth = Truth(tables, test, references.language)
     said = {name: [captions[i] for i in image_ids] for name, captions in systems.items()}
     extra = {
         name: {"clip": clip_scores(clip, tokenizer, embeds, captions)} | truth.statistics(captions)
         for name, captions in said.items()
     }
-    extra[MODEL]["likelihood"] = likelihood(model, model.processor, references, features.batch)
-    extra["blind"]["likelihood"] = likelihood(model, model.processor, references, features.batch, shown)
+    extra[MODEL]["likelihood"] = likelihood(model, model.processor, references.raw, features.batch)
+    extra["blind"]["likelihood"] = likelihood(model, model.processor, references.raw, features.batch, shown)
     if pairs := read_pairs(tables):  # few pictures, encoded when asked for
         live = LiveFeatures(pairs, ClipEncoder.of(params, Path(towers) / "clip"))
         captions = say(list(pairs.images["image_id"]), live.batch, progress="minimal pairs").captions
         extra[MODEL]["minimal_pairs"] = pair_statistics(pairs, list(captions.values()))
     evaluation = evaluate(
         systems,
-        References(references),
+        references,
         extra=extra,
-        monitors=monitors(decoded.captions, references, train.captions["caption"], decoded.ended),
+        monitors=monitors(decoded.captions, references.raw, train.captions["caption"], decoded.ended),
         notes=truth.notes(said[MODEL]),
         samples=settings.bootstrap_samples,
         seed=params.seed,
     )
     cider = evaluation.intervals[MODEL]["CIDEr"].mean
-    wrong = degeneration(decoded.captions, references, decoded.ended, cider, "test")
+    wrong = degeneration(decoded.captions, references.raw, decoded.ended, cider, "test")
     return replace(evaluation, degenerate=wrong)

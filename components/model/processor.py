@@ -82,7 +82,9 @@ class CaptionProcessor(ProcessorMixin):
             ids = ids[1:]
         if self.tokenizer.eos_token_id in ids:
             ids = ids[: ids.index(self.tokenizer.eos_token_id)]
-        return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
+        caption = self.tokenizer.decode(ids, skip_special_tokens=True)
+        # a token may be part of a character: the length limit can cut one
+        return " ".join(caption.rstrip("\N{REPLACEMENT CHARACTER}").split())
 
     def wrap(self, caption: str) -> str:
         """A caption with both ends (`features.text`), inner white space made single.

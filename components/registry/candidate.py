@@ -6,7 +6,7 @@ import pandas as pd
 
 from components.config import Params
 from components.data.tables import Tables
-from components.evaluation.results import read_metrics, rows_of
+from components.evaluation.results import read_metrics, rows_of, tokenizer
 from components.registry.card import model_card
 from components.registry.gate import Candidate
 from components.registry.origin import origin_folder, snapshot
@@ -38,6 +38,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         "variant": variant,
         "test_data": tables_digest(test),
         "data": tables_digest(tables),
+        "tokenizer": tokenizer(metrics),
         "val/CIDEr": f"{decoding.cider:.4f}",
         "git_commit": code.get("mlflow.source.git.commit", ""),
         "git_dirty": code.get("git.dirty", ""),
@@ -70,4 +71,14 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         for file, text in snapshot().items():
             run.log_text(text, file, origin_folder(name, version))
     problem = reload_problem(f"models:/{name}/{version}", clips, captioner.caption(clips))
-    return Candidate(variant, version, run_id, decoding.cider, tags["test_data"], scores, problem, degenerate)
+    return Candidate(
+        variant,
+        version,
+        run_id,
+        decoding.cider,
+        tags["test_data"],
+        scores,
+        problem,
+        degenerate,
+        tags["tokenizer"],
+    )

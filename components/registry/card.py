@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from components.data.tables import Tables
-from components.evaluation.results import Metrics, systems, written
+from components.evaluation.results import Metrics, scored_how, systems, written
 
 if TYPE_CHECKING:
     from components.training.decoding import Trial
@@ -41,7 +41,8 @@ def model_card(
             *failed,
             "A frozen CLIP vision tower and a frozen GPT-2, joined by a learned bridge. Captions pictures.",
             f"## Test scores\n{_table(metrics)}\n\n95 % bootstrap intervals over the test pictures. "
-            f"Chosen on validation: CIDEr {decoding.cider:.3f}; captions are decoded with {decoded}.",
+            f"{scored_how(metrics)} Chosen on validation: CIDEr {decoding.cider:.3f}; captions are decoded "
+            f"with {decoded}.",
             f"## Samples\n{_rows(('picture', 'caption', 'reference'), *samples)}",
             f"## Data\n{params['data']['source']} (`{tags['data']}`): pictures: {counts}. "
             f"Test split: `{tags['test_data']}`.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from components.evaluation.bootstrap import Difference, paired_bootstrap
 from components.evaluation.results import rows_of
+from components.evaluation.scoring.language import PTB
 from components.files import atomic_path
 from components.registry.versions import CHALLENGER, CHAMPION, MODEL, read_artifact, version_at
 from components.tracking.faults import friendly
@@ -33,6 +34,7 @@ class Candidate:
         scores: the evaluate stage's per-image table (columns image_id, system, CIDEr), read.
         problem: of `reload.reload_problem`; None if the version, loaded elsewhere, captions as the model.
         degenerate: of `scoring.degeneration`, on validation or test: such a version never gets an alias.
+        tokenizer: that the scores rest on, see `results.tokenizer`.
     """
 
     variant: str
@@ -43,6 +45,7 @@ class Candidate:
     scores: "pd.DataFrame"
     problem: str | None
     degenerate: str | None = None
+    tokenizer: str = PTB
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,17 @@ def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tup
         return True, f"{good}; there was none before"
     if str(champion.version) == best.version:
         return True, f"{good}; as before"
-    tested = champion.tags.get("test_data")
-    if tested != best.test_digest:
-        return False, (
-            f"the champion, version {champion.version}, was tested on other data ({tested}, here "
-            f"{best.test_digest}), so they cannot be compared. To begin anew with it, delete the alias "
-            f"{CHAMPION} (in the UI or by MlflowClient().delete_registered_model_alias) and register again"
-        )
+    for key, ours, what in (
+        ("test_data", best.test_digest, "tested on other data"),
+        ("tokenizer", best.tokenizer, "scored by another tokenizer"),
+    ):
+        theirs = champion.tags.get(key, PTB if key == "tokenizer" else None)
+        if theirs != ours:
+            return False, (
+                f"the champion, version {champion.version}, was {what} ({theirs}, here {ours}), so they "
+                f"cannot be compared. To begin anew with it, delete the alias {CHAMPION} (in the UI or by "
+                "MlflowClient().delete_registered_model_alias) and register again"
+            )
     held = scores_of_run(champion.run_id, store)
     if held is None:
         return False, f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"

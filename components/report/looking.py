@@ -30,7 +30,9 @@ def word_maps(
     tokens = [tokenizer.decode([token]) for token in input_ids[0].tolist()]
     groups = _words(tokens, skip={tokenizer.bos_token, tokenizer.eos_token})
     maps = [grids[positions].mean(dim=0).float().cpu().numpy() for _, positions in groups]
-    return WordMaps(image_id, variant, [word for word, _ in groups], np.stack(maps))
+    # a token may be part of a character, so a word is decoded whole
+    words = [tokenizer.decode(input_ids[0, positions]).strip() for _, positions in groups]
+    return WordMaps(image_id, variant, words, np.stack(maps))
 
 
 def _words(tokens: list[str], skip: set[str]) -> list[tuple[str, list[int]]]:

@@ -9,7 +9,17 @@ from markupsafe import Markup, escape
 
 from components.data.display import data_uri, mosaic
 from components.evaluation.bootstrap import Interval
-from components.evaluation.results import MODEL, MONITORS, System, best, digits, scores, shown, systems
+from components.evaluation.results import (
+    MODEL,
+    MONITORS,
+    System,
+    best,
+    digits,
+    scored_how,
+    scores,
+    shown,
+    systems,
+)
 from components.evaluation.scoring.degeneration import ADVICE
 from components.evaluation.scoring.metrics import METRICS, TRUTH
 from components.files import atomic_path
@@ -49,6 +59,7 @@ def render(report: Report) -> str:
         said=_said,
         best={name: best(columns, name) for name in METRICS},
         digits=digits,
+        how=dict.fromkeys(scored_how(variant.metrics) for variant in report.variants),
         headline=[_headline(variant) for variant in report.variants],
         monitors={key: name for key, (_, name) in MONITORS.items()},
         intervals=[

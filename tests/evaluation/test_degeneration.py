@@ -6,6 +6,7 @@ import pytest
 
 from components.evaluation import table
 from components.evaluation.scoring.degeneration import LIMIT, degeneration
+from components.evaluation.scoring.language import Language
 
 NAMES = [
     f"{colour} {thing}" for colour in ("red", "blue", "green", "black") for thing in ("dog", "cat", "owl")
@@ -95,8 +96,8 @@ def test_the_verdict_stands_in_the_metrics_and_disturbs_no_number():
     from components.evaluation.evaluate import Evaluation
     from components.tracking.names import evaluation_metrics
 
-    sound = Evaluation([], {}, {}, {}, {"empty": 0.5})
-    failed = Evaluation([], {}, {}, {}, {"empty": 0.5}, degenerate="All empty.")
+    sound = Evaluation([], {}, {}, {}, {"empty": 0.5}, Language.of([]))
+    failed = Evaluation([], {}, {}, {}, {"empty": 0.5}, Language.of([]), degenerate="All empty.")
     assert "degenerate" not in sound.metrics() and failed.metrics()["degenerate"] == "All empty."
     assert evaluation_metrics(failed.metrics()) == evaluation_metrics(sound.metrics())
 

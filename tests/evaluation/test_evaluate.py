@@ -41,7 +41,7 @@ def folder(evaluation, tmp_path_factory):
 
 def test_every_score_stands_inside_its_interval(evaluation, folder):
     content = json.loads((folder / "metrics.json").read_text())
-    assert set(content) == {"systems", "monitors"} and content == read_metrics(folder)
+    assert set(content) == {"systems", "monitors", "scoring"} and content == read_metrics(folder)
     content = content["systems"]
     assert set(content) == {"model", "nearest_neighbour", "blind"}
     assert set(content["model"]) == set(METRICS) - set(TRUTH)

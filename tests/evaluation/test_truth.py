@@ -21,6 +21,7 @@ from components.evaluation.evaluate import compare, evaluate
 from components.evaluation.objects import Objects, Vocabulary
 from components.evaluation.results import read_metrics, read_per_image
 from components.evaluation.scenes import Scenes, pair_statistics, read_pairs
+from components.evaluation.scoring.language import Language
 from components.evaluation.scoring.metrics import METRICS
 from components.evaluation.scoring.scorers import References
 from components.evaluation.table import results_table
@@ -29,6 +30,7 @@ from components.report.content import load_variant
 from components.report.render import _said
 from components.tracking.names import evaluation_metrics
 
+ENGLISH = Language.of([])
 NAMED = {drawing.name: drawing for drawing in drawings()}
 FOX_ABOVE_CAR = Pair(NAMED["fox"], NAMED["car"], 1, 1, horizontal=False, ground=GROUNDS[0])
 THREE_KEYS = Counts(NAMED["key"], 3, "row", GROUNDS[0])
@@ -149,7 +151,7 @@ def test_a_caption_of_a_scene_is_right_in_everything_or_marked(caption, right, m
 
 def test_references_are_right_and_those_of_other_scenes_are_not():
     tables = of_scenes([scene for _, scene, _ in plan(300, seed=2)][:90])
-    truth, texts = Truth(tables, tables), list(tables.references().values())
+    truth, texts = Truth(tables, tables, ENGLISH), list(tables.references().values())
     own = truth.statistics([several[0] for several in texts])
     for name in ("entirely_right", "entirely_right_counts", "drawings_right", "object_recall"):
         assert score(name, own) == 1, name
@@ -162,7 +164,7 @@ def test_kinds_are_told_apart():
     group = Pair(NAMED["fox"], NAMED["car"], 2, 1, horizontal=True, ground=GROUNDS[0])
     tables = of_scenes([THREE_KEYS, FOX_ABOVE_CAR, group, group])
     said = [several[0] for several in tables.references().values()]
-    statistics = Truth(tables, tables).statistics([*said[:3], "a fox beside a car"])
+    statistics = Truth(tables, tables, ENGLISH).statistics([*said[:3], "a fox beside a car"])
     shares = [score(f"entirely_right{kind}", statistics) for kind in ("", "_counts", "_pairs", "_groups")]
     assert shares == [0.75, 1, 1, 0.5]
     assert score("drawings_right", statistics) == 1, "the last caption names the right ones"
@@ -194,7 +196,7 @@ def folder(tmp_path_factory):
         "model": [texts[0][0], "a key above a car on a white background", *[t[0] for t in texts[2:5]], ""],
         "blind": [several[0] for several in reversed(texts)],
     }
-    truth = Truth(tables, tables)
+    truth = Truth(tables, tables, ENGLISH)
     extra = {name: truth.statistics(captions) for name, captions in said.items()}
     extra["model"]["minimal_pairs"] = np.array([[1.0, 1.0] + [1.0, 1.0] * 4, [0.0, 1.0] + [0.0, 1.0] * 4])
     evaluation = evaluate(
@@ -252,7 +254,7 @@ def test_data_without_facts_changes_nothing(tmp_path):
     bare = Tables(tables.images[["image_id"]], tables.captions, Path())
     train, unknown = Tables(tables.images, tables.captions, Path()), coco_like([None], [["a dog"]])
     for data, test in ((bare, bare), (train, unknown)):
-        truth = Truth(data, test)
+        truth = Truth(data, test, ENGLISH)
         assert truth.statistics(["a cat"]) == {} and truth.notes(["a cat"]) == {}
     evaluation = evaluate({"model": {"0": "a cat"}}, References(bare.references()), samples=100)
     evaluation.write(tmp_path)
@@ -262,7 +264,15 @@ def test_data_without_facts_changes_nothing(tmp_path):
     assert _said(variant, "0") == "a cat"
 
 
+def test_captions_that_are_not_english_are_not_judged_by_english_names():
+    """Else a caption that names none of the objects would invent none: CHAIR of 0."""
+    tables = coco_like([["dog"], ["cat"]], [["一只狗"], ["一只猫"]])
+    captions = [several[0] for several in tables.references().values()]
+    truth = Truth(tables, tables, Language.of(captions))
+    assert truth.statistics(captions) == {} and truth.notes(captions) == {}
+
+
 def test_objects_without_scenes_mark_what_is_not_there():
     tables = coco_like([["dog"], ["cat"]], [["a dog"], ["a cat"]])
-    notes = Truth(tables, tables).notes(["a dog and two cats", "a cat"])
+    notes = Truth(tables, tables, ENGLISH).notes(["a dog and two cats", "a cat"])
     assert notes == {"wrong_names": [["cat"], []], "wrong_words": [[4], []]}

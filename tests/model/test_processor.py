@@ -36,6 +36,13 @@ def test_captions_come_back(processor):
     assert processor.decode([processor.tokenizer.bos_token_id]) == ""
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_character_that_the_length_limit_cut_is_left_out(processor, cut):
+    ids = processor.tokenizer(" 红 白")["input_ids"]
+    assert processor.decode(ids) == "红 白"
+    assert processor.decode(ids[:-cut]) == "红"
+
+
 def test_a_picture_pictures_and_clips(processor):
     assert processor(images=_picture())["pixel_values"].shape == (1, 1, 3, 16, 16)
     two = processor(images=[_picture(), _picture("blue")])

@@ -22,6 +22,7 @@ from PIL import Image
 from components.code import code_of
 from components.data.tables import Tables
 from components.errors import UserError
+from components.evaluation.scoring.language import PTB
 from components.registry import flavor
 from components.registry import reload as verify
 from components.registry.card import model_card
@@ -83,7 +84,7 @@ def register(model, variant: str, val_cider: float, scores: dict[str, float], te
             example=pictures(1)[0],
             tags={"variant": variant, "test_data": test_data, "val/CIDEr": val_cider},
         )
-    verdicts = more.get("problem"), more.get("degenerate")
+    verdicts = more.get("problem"), more.get("degenerate"), more.get("tokenizer", PTB)
     return Candidate(variant, version, run.run_id, val_cider, test_data, table, *verdicts)
 
 
@@ -190,6 +191,11 @@ def test_a_model_without_processor_is_refused(champion):
         ),
         ({"model": 1.5, "blind": 1.5}, {}, "does not beat the blind baseline"),
         ({"model": 1.5, "blind": 0.1}, {"test_data": "t2"}, "tested on other data (t1, here t2)"),
+        (
+            {"model": 1.5, "blind": 0.1},
+            {"tokenizer": "ICU word segmentation (Thai)"},
+            "scored by another tokenizer (PTB (English), here ICU word segmentation (Thai))",
+        ),
         (
             {"model": 1.5, "blind": 0.1},
             {"problem": "reloaded, it says nonsense"},

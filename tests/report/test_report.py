@@ -18,6 +18,7 @@ from components.errors import UserError
 from components.evaluation.bootstrap import Interval
 from components.evaluation.evaluate import Evaluation
 from components.evaluation.results import read_json
+from components.evaluation.scoring.language import Language
 from components.model.attention_maps import attention_maps
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
 from components.report.content import WordMaps, choose_pictures, load_variant
@@ -164,6 +165,7 @@ def test_variant_is_read_from_the_files_of_the_stages(tmp_path):
         {"model": {"cider": np.array([[0.5], [1.5]])}},
         {"model": {"CIDEr": row}},
         {},
+        Language.of(["x", "y"]),
     )
     evaluation.write(tmp_path)
     variant = load_variant("mlp", tmp_path, tmp_path)
@@ -214,6 +216,21 @@ def test_overlay_keeps_colour_where_a_word_looked():
 def test_maps_that_do_not_fit_are_refused(words, shape):
     with pytest.raises(ValueError, match="image-1"):
         WordMaps("image-1", "mlp", words, np.ones(shape))
+
+
+def test_a_sheet_draws_letters_only_with_a_font_that_has_them(monkeypatch):
+    """Pillow's own font draws boxes for é; of captions for which no font is found, that is said."""
+    from components.data import display, fonts
+
+    picture = [[Image.new("RGB", (8, 8))]]
+    assert "é" in "".join(map(chr, fonts._letters(fonts.font_for("éЖ", 14).path)))
+    assert not any("LastResort" in path for path in fonts._paths()), "it draws boxes for everything"
+    monkeypatch.setattr(fonts, "_paths", lambda: iter(()))
+    assert fonts.font_for("红色", 14) is None and fonts.font_for("red", 14)
+    silent = np.asarray(display.caption_sheet(picture, ["红色"]))
+    np.testing.assert_array_equal(silent, np.asarray(display.caption_sheet(picture, [fonts.NO_FONT])))
+    lines = display._wrap("红" * 100, fonts.font_for("red", 14), 9)
+    assert len(lines) > 1 and "".join(lines) == "红" * 100
 
 
 def test_tokens_are_joined_to_words():

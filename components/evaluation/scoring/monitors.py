@@ -5,12 +5,22 @@ training set.
 import string
 from collections.abc import Iterable, Mapping, Sequence
 
-_EDGES = string.punctuation + "\u201c\u201d\u2018\u2019"
+from components.evaluation.scoring.language import is_european, segment
+
+_EDGES = string.punctuation + "\u201c\u201d\u201e\u2018\u2019\xab\xbb\xbf\xa1"
 
 
 def words(caption: str) -> list[str]:
-    """Lower-case words without the punctuation around them: 'Two dogs, a cat.' -> two dogs a cat."""
-    return [word for part in caption.lower().split() if (word := part.strip(_EDGES))]
+    """Lower-case words without the punctuation around them: 'Two dogs, a cat.' -> two dogs a cat. Scripts
+    that are not European fall into words by `segment`.
+    """
+    found: list[str] = []
+    for part in caption.lower().split():
+        if not is_european(part):
+            found += segment(part)
+        elif word := part.strip(_EDGES):
+            found.append(word)
+    return found
 
 
 def positions(caption: str) -> tuple[list[int], list[str]]:

@@ -1,4 +1,5 @@
-"""BLEU, METEOR, ROUGE-L and CIDEr, equal to what pycocoevalcap prints for the same captions.
+"""BLEU, METEOR, ROUGE-L and CIDEr, equal to what pycocoevalcap prints for the same captions, if these are in
+a European script (`language` says what becomes of others).
 
     references = References({"picture-1": ["a red dog", "a dog"], ...})
     statistics = coco_statistics({"model": {"picture-1": "a dog", ...}, "blind": {...}}, references)
@@ -17,7 +18,8 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from components.errors import UserError
-from components.evaluation.scoring.java import meteor_statistics, tokenize
+from components.evaluation.scoring.java import meteor_statistics
+from components.evaluation.scoring.language import Language
 from components.evaluation.scoring.metrics import BLEU_ORDER, METRICS
 
 Captions = Mapping[str, str]
@@ -25,7 +27,7 @@ Captions = Mapping[str, str]
 
 
 class References:
-    """The reference captions of a split, tokenized once.
+    """The reference captions of a split, tokenized once, in the way of their `language`.
 
     Args:
         references: image_id -> captions, at least one each. The order of the images is the order of all
@@ -42,9 +44,11 @@ class References:
             if not captions or isinstance(captions, str):
                 raise UserError(f"Image '{image_id}' has no list of reference captions: {captions!r}.")
         self.raw: dict[str, list[str]] = {image_id: list(several) for image_id, several in references.items()}
-        tokens = iter(tokenize([caption for captions in self.raw.values() for caption in captions]))
+        captions = [caption for several in self.raw.values() for caption in several]
+        self.language = Language.of(captions)
+        tokens = iter(self.language.tokenize(captions))
         self.tokens: dict[str, list[str]] = {
-            image_id: [next(tokens) for _ in captions] for image_id, captions in self.raw.items()
+            image_id: [next(tokens) for _ in several] for image_id, several in self.raw.items()
         }
 
     def align(self, captions: Captions, system: str = "captions") -> list[str]:
@@ -74,7 +78,7 @@ def coco_statistics(
     Args:
         systems: system -> image_id -> caption.
         references: of exactly these images.
-        with_meteor: False saves 6 s and 1 GB.
+        with_meteor: False saves 6 s and 1 GB. It is for English: other captions never have it.
 
     Returns:
         system -> {"bleu": (n, 10), "rouge": (n, 1), "cider": (n, 1), "meteor": (n, 23)}; `METRICS` makes
@@ -84,7 +88,8 @@ def coco_statistics(
         UserError: a system's images are not those of the references.
     """
     captions = [caption for name, system in systems.items() for caption in references.align(system, name)]
-    tokens = tokenize(captions)
+    tokens = references.language.tokenize(captions)
+    with_meteor = with_meteor and references.language.english
     truth, count = list(references.tokens.values()), len(references.raw)
     parts = {name: slice(i * count, (i + 1) * count) for i, name in enumerate(systems)}
     with ThreadPoolExecutor(1) as beside:  # METEOR's Java has a processor core of its own
