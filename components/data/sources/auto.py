@@ -17,9 +17,11 @@ from components.data.tables import SPLITS
 from components.errors import UserError
 
 AUTO = "auto"
-ORDER = ("karpathy", "coco", "msrvtt", "video", "table")  # of several in a folder, the first is taken
+# Of several in a folder, the first is taken.
+ORDER = ("karpathy", "coco", "msrvtt", "video", "webdataset", "table")
 WORD = re.compile("[a-z]+")
 STATISTICS = "_stats.json"  # of img2dataset
+SHARDS = (".tar", ".tgz")
 SHOWN = 8
 
 
@@ -53,6 +55,8 @@ def recognise(folder: Path, annotations: Any = None) -> Recognised:
 
 def kind_of(file: Path) -> str | None:
     """The source that reads `file`; None if it has no captions."""
+    if suffix_of(file) in SHARDS:
+        return "webdataset"
     try:
         content = json.loads(read_text(file)) if suffix_of(file) == ".json" else []
         if isinstance(content, dict) and (kind := _kind_of_object(content)) != "names":
@@ -90,7 +94,7 @@ def _of_given(folder: Path, annotations: Any) -> str:
     if not first.exists():
         raise UserError(f"data.annotations: {first}: no such file.")
     if first.is_dir():
-        return "table"
+        return "webdataset" if next(first.rglob("*.tar"), None) else "table"
     if kind := kind_of(first):
         return kind
     read_records(first, _quietly)  # says what is wrong with it, if it is no table
@@ -110,7 +114,7 @@ def _look(folder: Path) -> tuple[str, Any, list[Path]]:
     for kind in ORDER:
         if files := kinds.pop(kind, []):
             left = [file for others in kinds.values() for file in others]
-            files, same = _different(files)
+            files, same = (files, []) if kind == "webdataset" else _different(files)
             return kind, _annotations(files, folder), [*left, *same]
     for place in (folder, *_folders(folder)):
         try:
@@ -144,10 +148,12 @@ def _candidates(folder: Path) -> list[Path]:
     for place in (folder, *_folders(folder)):
         files = [path for path in sorted(place.iterdir()) if path.is_file() and path.name[0] != "."]
         pictures = {path.stem for path in files if path.suffix.lower() in ENDINGS}
-        tables = [path for path in files if suffix_of(path) in KINDS and path.stem not in pictures]
+        tables = [
+            path for path in files if suffix_of(path) in (*KINDS, *SHARDS) and path.stem not in pictures
+        ]
         found += [path for path in tables if not path.name.endswith(STATISTICS)]
-    shards = {path.with_suffix("") for path in found if path.suffix == ".tar"}
-    return [path for path in found if path.suffix == ".tar" or path.with_suffix("") not in shards]
+    shards = {path.with_suffix("") for path in found if path.suffix in SHARDS}
+    return [path for path in found if path.suffix in SHARDS or path.with_suffix("") not in shards]
 
 
 def _different(files: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -166,13 +172,18 @@ def _annotations(files: list[Path], folder: Path) -> Any:
         return names[0]
     by_split: dict[str | None, list[str]] = defaultdict(list)
     for file, name in zip(files, names, strict=True):
-        splits = {split for word in WORD.findall(file.stem.lower()) if (split := split_name(word)) in SPLITS}
-        by_split[splits.pop() if len(splits) == 1 else None].append(name)
+        by_split[_split_in(file.stem) or _split_in(file.parent.name)].append(name)
     if None not in by_split and all(_shards(several) for several in by_split.values()):
         return {split: each[0] if len(each) == 1 else each for split, each in by_split.items()}
     if _shards(names):
         return names
     raise UserError(f"{folder}: several tables: {', '.join(names[:SHOWN])}. Say which: data.annotations.")
+
+
+def _split_in(name: str) -> str | None:
+    """The split that a word of `name` says, if no other word says another."""
+    splits = {split for word in WORD.findall(name.lower()) if (split := split_name(word)) in SPLITS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def _shards(names: list[str]) -> bool:
