@@ -5,6 +5,7 @@ validation.json   counts, for `dvc metrics show` and MLflow
 faults.parquet    every fault: table, row, value, reason, advice
 """
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -85,11 +86,12 @@ def in_two_splits(tables: Tables) -> dict[str, Any]:
     """The sentences that stand in more than one split: their number, and the first of them by split."""
     _, captions = annotate(tables.images, tables.captions)
     captions = captions[captions["split"].isin(SPLITS) & (captions["key"] != "")]
-    splits = captions.groupby("key", sort=False)["split"].agg(lambda several: sorted(set(several)))
-    several = splits[splits.map(len) > 1]
-    if several.empty:
+    pairs = captions[["key", "split"]].drop_duplicates()
+    several = pairs[pairs["key"].duplicated(keep=False)].groupby("key", sort=False)["split"]
+    if not several.ngroups:
         return {}
-    return {"number": len(several), "examples": dict(several.head(LISTED).items())}
+    examples = {key: sorted(splits) for key, splits in itertools.islice(several, LISTED)}
+    return {"number": several.ngroups, "examples": examples}
 
 
 def data_metrics(path: str | Path) -> dict[str, float]:
