@@ -2,7 +2,8 @@
 
 Every key stands here once, with its type, its bounds and what it means, and in params.yaml once, with its
 value: there are no defaults here, and a profile names only what it changes (`use_profile`). Unknown and
-missing keys are refused by name. The top-level keys are the stages, plus `seed` and `variants`.
+missing keys are refused by name. The top-level keys are the stages, plus `seed`, `variants`
+and `task_runner`.
 """
 
 from pathlib import Path
@@ -51,6 +52,16 @@ class DataParams(Section):
     def options(self) -> dict[str, Any]:
         """Those of the sources, as params.yaml has them."""
         return self.model_extra or {}
+
+
+class TaskRunnerParams(Section):
+    """Where the pieces of `prepare` and `features` are worked on. It changes no result, so neither stage runs
+    again for it.
+    """
+
+    name: Literal["threads", "dask", "ray"]
+    address: str | None  # of a Dask or Ray cluster that sees this folder; none: one made here
+    workers: Positive | None  # threads, or processes of a cluster made here; null: what fills the cores
 
 
 class TowerParams(Section):
@@ -111,9 +122,6 @@ class FeatureParams(Section):
     views: Positive  # of a training image: itself, and augmented ones
     resident: Literal["auto", "gpu", "host", "disk"]  # while training; auto: the fastest with room for them
     readers: Annotated[int, Field(ge=0)]  # ahead of the tower or the step, see params.yaml; 0: none
-    task_runner: Literal["threads", "dask", "ray"]  # what the shards are computed on
-    address: str | None  # of a Dask or Ray cluster that sees this folder; none: one made here
-    workers: Positive  # threads, or processes of a cluster made here; one fills all cores already
 
 
 class DecodingParams(Section):
@@ -207,6 +215,7 @@ class Params(Section):
 
     seed: int
     variants: Annotated[list[Variant], Field(min_length=1)]
+    task_runner: TaskRunnerParams
     data: DataParams
     towers: TowerParams
     model: ModelParams

@@ -31,7 +31,7 @@ def features() -> None:
         return
     shards = plan_shards(FEATURES, tables.images, tower, views=settings.views)
     map_task(
-        Runner(settings.task_runner, settings.address, settings.workers),
+        Runner.of(params.task_runner, workers=1),
         compute_shard,
         shards,
         [sum(shard.num_frames) for shard in shards],

@@ -1,7 +1,8 @@
 """Map a task over pieces of work: in threads here, or on a Dask or Ray cluster, as parameters say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from threading import Lock
@@ -9,8 +10,9 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from components.config import TaskRunnerParams
 from components.errors import UserError
-from flows.stage import NeedsFlow, PieceTask, in_flow
+from flows.stage import NeedsFlow, PieceTask, in_flow, piece_task
 
 RunnerName = Literal["threads", "dask", "ray"]
 Progress = Callable[[int], None]
@@ -35,8 +37,13 @@ class Runner:
     def __post_init__(self) -> None:
         if self.name == "threads" and self.address:
             raise UserError(
-                f"address is '{self.address}', but threads have none: set task_runner to dask or ray."
+                f"address is '{self.address}', but threads have none: take the task runner dask or ray."
             )
+
+    @classmethod
+    def of(cls, settings: TaskRunnerParams, workers: int) -> "Runner":
+        """As params.yaml says, with so many `workers` where it does not."""
+        return cls(settings.name, settings.address, settings.workers or workers)
 
 
 @dataclass
@@ -69,8 +76,7 @@ def map_task(
     """
     if not pieces:
         return []
-    if runner.name != "threads" and not in_flow():
-        raise NeedsFlow(f"task_runner is '{runner.name}', which works for Prefect's flows alone")
+    _require_flow(runner)
     with tqdm(total=sum(sizes), desc=task.name, unit="image") as bar:
         progress = Bar(bar)
         if in_flow():
@@ -87,6 +93,35 @@ def map_task(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             return [future.result() for future in futures]
+
+
+def map_function(
+    runner: Runner, function: Callable, pieces: Sequence[Any], sizes: Sequence[int], **fixed: Any
+) -> list[Any]:
+    """`map_task` of a function that is not marked as one: `components.data.prepare.pieces.MapPieces`."""
+    return map_task(runner, piece_task(function), pieces, sizes, **fixed)
+
+
+@contextmanager
+def at_work(runner: Runner) -> Iterator[None]:
+    """A cluster that is made here serves all `map_task` inside, which else makes one each.
+
+    Raises:
+        NeedsFlow: a cluster outside of a flow.
+    """
+    _require_flow(runner)
+    if runner.name == "threads":
+        yield
+        return
+    from flows.prefect_tasks import started
+
+    with started(runner):
+        yield
+
+
+def _require_flow(runner: Runner) -> None:
+    if runner.name != "threads" and not in_flow():
+        raise NeedsFlow(f"the task runner is '{runner.name}', which works for Prefect's flows alone")
 
 
 def once(load: Callable) -> Callable:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from prefect import unmapped
@@ -28,11 +29,10 @@ def map_prefect_task(
     The runner becomes known inside a flow run, from params.yaml or the flow's parameters: it is started here
     and not by `flow.with_options(task_runner=...)`. Its tasks belong to the flow run all the same.
     """
-    prefect_runner = make_runner(runner)
-    local = isinstance(prefect_runner, ThreadPoolTaskRunner)  # elsewhere, a bar cannot travel
+    local = runner.name == "threads"  # elsewhere, a bar cannot travel
     arguments = {"piece": list(pieces), "progress": unmapped(progress if local else None)}
     arguments |= {name: unmapped(value) for name, value in fixed.items()}
-    with _started(prefect_runner):
+    with started(runner) as prefect_runner:
         futures = prefect_runner.map(task.task, arguments)
         size_of = dict(zip(futures, sizes, strict=True))
         try:
@@ -72,9 +72,28 @@ def make_runner(runner: Runner) -> TaskRunner:
         ) from None
 
 
+_at_work: ContextVar[tuple[Runner, TaskRunner] | None] = ContextVar("at_work", default=None)
+
+
+@contextmanager
+def started(runner: Runner) -> Iterator[TaskRunner]:
+    """The Prefect task runner at work: that of the `started` around this one, if there is one."""
+    around = _at_work.get()
+    if around and around[0] == runner:
+        yield around[1]
+        return
+    made = make_runner(runner)
+    with _started(made):
+        token = _at_work.set((runner, made))
+        try:
+            yield made
+        finally:
+            _at_work.reset(token)
+
+
 @contextmanager
 def _started(runner: TaskRunner) -> Iterator[None]:
-    """The runner at work.
+    """See `started`.
 
     Processes of a cluster report to the server of this flow; else each would start one of its own.
     """

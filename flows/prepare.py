@@ -3,12 +3,15 @@
 python -m flows.prepare
 """
 
+import os
+from functools import partial
 from pathlib import Path
 
 from components.config import Params
 from components.data.prepare.prepare import prepare as prepare_data
 from components.errors import UserError
 from components.tracking.store import project_root
+from flows.parallel import Runner, at_work, map_function
 from flows.paths import PREPARED, VALIDATION
 from flows.stage import main, stage
 
@@ -16,9 +19,12 @@ from flows.stage import main, stage
 @stage
 def prepare() -> None:
     """Build the data set of params.yaml, check it and write it to data/prepared."""
-    data = Params.load().data
+    params = Params.load()
+    data, runner = params.data, Runner.of(params.task_runner, workers=os.cpu_count() or 1)
     try:
-        prepare_data(data, out=PREPARED, report=VALIDATION.parent)
+        with at_work(runner):
+            map_pieces = partial(map_function, runner)
+            prepare_data(data, out=PREPARED, report=VALIDATION.parent, map_pieces=map_pieces)
     except UserError as error:
         raise UserError(f"{error}{not_copied(data.folder)}") from error
 

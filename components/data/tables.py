@@ -76,8 +76,11 @@ class Tables:
 
     def references(self) -> dict[str, list[str]]:
         """image_id -> its captions, images and captions in the order of the tables."""
-        grouped = self.captions.groupby("image_id", sort=False)["caption"].agg(list).to_dict()
-        return {image_id: grouped.get(image_id, []) for image_id in self.images["image_id"]}
+        found: dict[str, list[str]] = {image_id: [] for image_id in self.images["image_id"]}
+        for image_id, caption in zip(self.captions["image_id"], self.captions["caption"], strict=True):
+            if image_id in found:
+                found[image_id].append(caption)
+        return found
 
     def slices(self, image_id: str) -> list[Slice]:
         """Where the frames of a clip lie, in their order, or the one picture.

@@ -331,9 +331,11 @@ def test_shards_of_webdataset(folder: Path) -> None:
                     member = tarfile.TarInfo(f"{name[:2]}.{ending}")
                     member.size = len(data)
                     archive.addfile(member, io.BytesIO(data))
-    tables = read(folder, ["00000.tar", "00001.tar"])
-    assert sorted(told(tables).values()) == sorted(CAPTIONS.values())
-    assert sorted(told(read(folder, "00000.tar")).values()) == sorted(CAPTIONS[n] for n in NAMES[::2])
+    tables = read(folder, ["00000.tar", "00001.tar"], "webdataset")
+    assert told(tables) == {name: CAPTIONS[name] for name in [*NAMES[::2], *NAMES[1::2]]}
+    assert told(read(folder, None, "auto")) == told(tables)
+    with pytest.raises(UserError, match="00000.tar: .*data.source: webdataset"):
+        read(folder, "00000.tar")
 
 
 def test_web_addresses_are_no_files(folder: Path) -> None:

@@ -249,7 +249,16 @@ def test_unknown_sources_and_missing_files_are_named(tmp_path: Path) -> None:
         prepare(tmp_path / "out", source="coco")
     with pytest.raises(UserError, match="nowhere.json: no such file"):
         prepare(tmp_path / "out", source="coco", annotations="nowhere.json")
-    assert set(sources()) == {"coco", "datasets", "karpathy", "msrvtt", "scenes", "table", "video"}
+    assert set(sources()) == {
+        "coco",
+        "datasets",
+        "karpathy",
+        "msrvtt",
+        "scenes",
+        "table",
+        "video",
+        "webdataset",
+    }
 
 
 @pytest.mark.parametrize(

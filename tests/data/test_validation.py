@@ -284,7 +284,10 @@ def test_what_stood_before_stays_when_a_run_fails(planted: Builder, tmp_path: Pa
     with pytest.raises(UserError):
         prepare(tmp_path / "prepared", source="coco", annotations=str(planted.folder / "captions.json"))
     assert (tmp_path / "prepared" / "images.parquet").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"prepared", "prepared-report"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "prepared", "prepared-report",
+        "prepared.unfinished",  # decoded pictures, for the next run
+    }  # fmt: skip
 
 
 def test_pictures_that_cameras_and_web_sites_make(tmp_path: Path) -> None:

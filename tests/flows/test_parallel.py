@@ -52,8 +52,9 @@ def compute(project, monkeypatch):
     """Runs the stage `features` with these settings; what the store holds then."""
     monkeypatch.setattr(stage.plan_shards, "__defaults__", (SHARD, 1))
 
-    def run(**settings) -> dict[str, bytes]:
-        Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, {"features": settings})))
+    def run(cache=True, **task_runner) -> dict[str, bytes]:
+        changes = {"features": {"cache": cache}, "task_runner": task_runner}
+        Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, changes)))
         state = stage.features.flow(return_state=True)
         assert state.is_completed(), state.message
         return {path.name: path.read_bytes() for path in Path("data/features").iterdir()}
@@ -80,7 +81,7 @@ def test_two_workers_of_a_cluster_compute_the_same_features_as_threads(runner, c
     assert sum(name.startswith("shard") and name.endswith("npy") for name in with_threads) == 4
     for path in Path("data/features").iterdir():
         path.unlink()
-    assert compute(task_runner=runner, workers=2) == with_threads
+    assert compute(name=runner, workers=2) == with_threads
 
 
 @pytest.mark.parametrize("runner", ["threads", *CLUSTERS])

@@ -79,7 +79,7 @@ def test_what_prefect_alone_can_do_is_run_anew_as_a_flow(monkeypatch):
     def on_a_cluster() -> None:
         map_task(Runner("dask"), piece_task(lambda piece, progress: piece), [1], [1])
 
-    with pytest.raises(NeedsFlow, match="task_runner is 'dask'"):
+    with pytest.raises(NeedsFlow, match="the task runner is 'dask'"):
         on_a_cluster()
     monkeypatch.setattr(Stage, "flow", lambda self, return_state: Failed(message="it was a flow"))
     with pytest.raises(UserError, match="^it was a flow$"):

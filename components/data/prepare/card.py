@@ -121,7 +121,7 @@ def _objects(tables: Tables) -> list[str]:
 
 
 def _vocabulary(captions: pd.Series) -> int:
-    return len(set(" ".join(captions).lower().split()))
+    return len({word for caption in captions for word in caption.lower().split()})
 
 
 def _scenes(seed: int) -> str:

@@ -31,7 +31,11 @@ def mixed(tables: Tables, number: int) -> Tables:
     """About `number` images, an equal part from the start of each split."""
     share = -(-number // len(SPLITS))
     images = pd.concat([tables.images[tables.images["split"] == split].head(share) for split in SPLITS])
-    return replace(tables, images=images.head(number))
+    images = images.head(number)
+    captions, frames = (
+        table[table["image_id"].isin(images["image_id"])] for table in (tables.captions, tables.frames)
+    )
+    return replace(tables, images=images, captions=captions, frames=frames)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,35 +1,43 @@
 """Stage `prepare`: read a source, check it, describe it, show it, and only then let it appear.
 
 source -> pictures decoded -> splits -> schemas -> fail or quarantine -> shards, tables, card, contact sheet
+
+What takes long is done in pieces, each a task. Until the data set is whole it lies in a folder beside it,
+`OUT.unfinished`, where the next run finds the pieces that are finished.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from components.config import DataParams
 from components.data.prepare.card import write_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
-from components.data.prepare.ingest import PLACE, ingest_all
+from components.data.prepare.ingest import Ingested, ingest_all
 from components.data.prepare.pack import pack, portable
+from components.data.prepare.pieces import MapPieces, Progress, one_by_one
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.rules import severities
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import describe, validate
 from components.data.sources import Raw, Source, source_of
-from components.data.sources.base import SCRATCH
+from components.data.sources.base import SCRATCH, ShardedSource, ShardFile
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
 from components.data.watched import require_watchable
 from components.errors import UserError
 from components.files import atomic_path
 
 
-def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
+def prepare(
+    data: DataParams, out: str | Path, report: str | Path, map_pieces: MapPieces = one_by_one
+) -> Tables:
     """Write a checked data set to `out`: tables, shards, quarantine, card, contact sheet. All or nothing.
 
     Args:
@@ -37,6 +45,7 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
             and goes on; `severity` says so for single rules; `copy` false leaves pictures in the source's
             files; `licence` is of a source without one of its own
         report: folder of the validation report, written in both cases
+        map_pieces: decodes and packs pictures somewhere else; the data set is the same to the byte
 
     Raises:
         UserError: unknown source or option, or faults that may not or cannot be quarantined; names the
@@ -44,16 +53,14 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
     """
     require_watchable(data.folder)
     out, severity = Path(out), severities(data.on_invalid, data.severity)
-    with atomic_path(out) as folder:
+    with _unfinished(out) as folder:
         source = source_of(data, folder)
-        tables, raw = collect(source, folder)
-        tables = Tables(
-            tables.images.assign(split=assign_splits(tables.images, data)), tables.captions, folder
-        )
-        clean, removed = check(tables, Path(report), severity, raw)
+        raw = read(source, folder, map_pieces)
+        tables, found = collect(raw, source, folder, map_pieces)
+        tables = replace(tables, images=tables.images.assign(split=assign_splits(tables.images, data)))
+        clean, removed = check(tables, found.frames, Path(report), severity, raw)
         licence = source.licence or data.licence
-        frames = pack(clean.images, folder, data.copy_)
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        frames = pack(clean.images, found, folder, data.copy_, map_pieces)
         about = {"source": source.name, "seed": data.seed, "origin": raw.root.name, "licence": licence}
         clean = _finish(replace(clean, frames=frames), removed, **about)
         clean = replace(clean, frames=portable(frames, out))
@@ -61,19 +68,57 @@ def prepare(data: DataParams, out: str | Path, report: str | Path) -> Tables:
     return replace(clean, folder=out)
 
 
-def collect(source: Source, folder: Path) -> tuple[Tables, Raw]:
-    """The tables of `source` with what decoding found, faults and all, and what it read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    raw = source.read(folder)
+@contextmanager
+def _unfinished(out: Path) -> Iterator[Path]:
+    """The folder that becomes `out`. If the body fails, SCRATCH in it stays for the next run.
+
+    Raises:
+        UserError: another run is at work there.
+    """
+    folder = out.absolute().with_name(f"{out.name}.unfinished")
+    work = folder / SCRATCH
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / "lock", timeout=0):
+            for path in folder.iterdir():
+                if path.name != SCRATCH:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield folder
+            shutil.rmtree(work)
+            with atomic_path(out) as fresh:
+                folder.replace(fresh)
+    except Timeout:
+        raise UserError(f"{folder}: another run is at work there. Wait for it, or end it.") from None
+
+
+def read(source: Source, folder: Path, map_pieces: MapPieces) -> Raw:
+    """What `source` says; of one with many files each is a piece."""
+    if not isinstance(source, ShardedSource):
+        return source.read(folder)
+    shards = source.shards()
+    return source.joined(map_pieces(read_shard, shards, [1] * len(shards), source=source))
+
+
+def read_shard(piece: ShardFile, progress: Progress | None, *, source: ShardedSource) -> Raw:
+    """The piece that one file is."""
+    raw = source.read_shard(piece)
+    if progress:
+        progress(1)
+    return raw
+
+
+def collect(raw: Raw, source: Source, folder: Path, map_pieces: MapPieces) -> tuple[Tables, Ingested]:
+    """The tables that `source` has read with what decoding found, faults and all; and the frames."""
     print(*raw.notes, sep="\n", end="\n" if raw.notes else "")
     images = raw.images.rename(columns={"file": "file_name"}).reset_index(drop=True)
-    found = ingest_all(images, raw.root, folder / SCRATCH, source.ingest)
-    images = pd.concat([images.drop(columns=list(PLACE), errors="ignore"), found], axis=1)
+    found = ingest_all(images, raw.root, folder / SCRATCH, source, map_pieces)
     captions = raw.captions.assign(caption_id=range(len(raw.captions)))
-    return Tables(images, captions, folder), raw
+    return Tables(found.images, captions, folder), found
 
 
-def check(tables: Tables, report: Path, severity: Mapping[str, str], raw: Raw) -> tuple[Tables, pd.DataFrame]:
+def check(
+    tables: Tables, frames: pd.DataFrame, report: Path, severity: Mapping[str, str], raw: Raw
+) -> tuple[Tables, pd.DataFrame]:
     """Validate, write the report, then raise, or take out what is faulty: (the rest, what was taken out)."""
     faults = validate(tables)
     fatal = faults[faults["fault"].map(severity) == "fail"]
@@ -83,7 +128,7 @@ def check(tables: Tables, report: Path, severity: Mapping[str, str], raw: Raw) -
             clean, removed = quarantine(tables, faults, severity)
     finally:
         summary = {"left_out": raw.left_out, "notes": list(raw.notes)}
-        write_report(report, tables, clean, faults, removed, severity, summary)
+        write_report(report, replace(tables, frames=frames), clean, faults, removed, severity, summary)
     if not fatal.empty:
         more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}."
         if fatal["index"].notna().all():
@@ -95,7 +140,7 @@ def check(tables: Tables, report: Path, severity: Mapping[str, str], raw: Raw) -
 def _finish(tables: Tables, removed: pd.DataFrame, **about: Any) -> Tables:
     """Everything that lies in the folder besides the shards."""
     folder = tables.folder
-    images = _columns(tables.images.drop(columns=["problem", "detail", "frames"]), IMAGE_COLUMNS)
+    images = _columns(tables.images.drop(columns=["problem", "detail", "place"]), IMAGE_COLUMNS)
     captions = _columns(tables.captions.drop(columns=["problem", "detail"]), CAPTION_COLUMNS)
     images = images.astype({"width": "int64", "height": "int64", "num_frames": "int64"})
     tables = Tables(images.reset_index(drop=True), captions.reset_index(drop=True), folder, tables.frames)

@@ -63,7 +63,7 @@ def _take_out(tables: Tables, faults: pd.DataFrame) -> tuple[Tables, pd.DataFram
 def _divide(frame: pd.DataFrame, faults: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`frame` without the rows that `faults` name; and those faults, with the rows as `record`."""
     index = faults["index"].astype("int64").to_list()
-    rows = frame.loc[index].drop(columns="frames", errors="ignore")  # where it lies is no part of the row
+    rows = frame.loc[index].drop(columns="place", errors="ignore")  # a number of ours is no part of the row
     records = [json.dumps(record, default=str) for record in rows.to_dict("records")]
     return frame.drop(index=index), faults.assign(record=records)[COLUMNS]
 

@@ -5,6 +5,7 @@ validation.json   counts, for `dvc metrics show` and MLflow
 faults.parquet    every fault: table, row, value, reason, advice
 """
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from components.data.display import data_uri
 from components.data.pictures import Problem, load_rgb
 from components.data.prepare.schema import annotate
 from components.data.prepare.validate import count
+from components.data.shards import Slice
 from components.data.tables import SPLITS, Tables
 from components.files import atomic_path
 
@@ -39,7 +41,7 @@ def write_report(
     """Write the three files into `folder` and return what validation.json says.
 
     Args:
-        tables: the data as it came, with the column `frames` of its images
+        tables: the data as it came, with the columns `place` of images and frames (`prepare.ingest`)
         clean: what is left of it
         faults: what was found in `tables`
         quarantine: the rows taken out, if any
@@ -84,11 +86,12 @@ def in_two_splits(tables: Tables) -> dict[str, Any]:
     """The sentences that stand in more than one split: their number, and the first of them by split."""
     _, captions = annotate(tables.images, tables.captions)
     captions = captions[captions["split"].isin(SPLITS) & (captions["key"] != "")]
-    splits = captions.groupby("key", sort=False)["split"].agg(lambda several: sorted(set(several)))
-    several = splits[splits.map(len) > 1]
-    if several.empty:
+    pairs = captions[["key", "split"]].drop_duplicates()
+    several = pairs[pairs["key"].duplicated(keep=False)].groupby("key", sort=False)["split"]
+    if not several.ngroups:
         return {}
-    return {"number": len(several), "examples": dict(several.head(LISTED).items())}
+    examples = {key: sorted(splits) for key, splits in itertools.islice(several, LISTED)}
+    return {"number": several.ngroups, "examples": examples}
 
 
 def data_metrics(path: str | Path) -> dict[str, float]:
@@ -137,7 +140,7 @@ def _example(fault: Any, tables: Tables) -> dict[str, str]:
         "row": "" if pd.isna(fault.row) else str(fault.row),
         "image_id": "" if pd.isna(fault.image_id) else str(fault.image_id),
         "value": text[:200] if text.isprintable() else text[:200].encode("unicode_escape").decode(),
-        "thumbnail": _thumbnail(_image_of(fault, tables.images)),
+        "thumbnail": _thumbnail(_image_of(fault, tables.images), tables.frames),
     }
 
 
@@ -149,12 +152,14 @@ def _image_of(fault: Any, images: pd.DataFrame) -> pd.Series | None:
     return None if rows.empty else rows.iloc[0]
 
 
-def _thumbnail(image: pd.Series | None) -> str:
+def _thumbnail(image: pd.Series | None, frames: pd.DataFrame) -> str:
     """The picture as a data URI, or nothing where there is none to show."""
     if image is None or pd.isna(image["sha256"]):
         return ""
+    shown = frames[frames["place"] == image["place"]]
+    frame = shown.iloc[len(shown) // 2]
     try:
-        picture = load_rgb(image["frames"][len(image["frames"]) // 2])
+        picture = load_rgb(Slice(Path(frame["file"]), int(frame["offset"]), int(frame["size"])))
     except Problem:
         return ""
     return data_uri(picture, longest=THUMBNAIL)

@@ -20,8 +20,10 @@ from components.data.sources.text_files import Tell, suffix_of
 from components.errors import UserError
 
 AUTO = "auto"
-ORDER = ("karpathy", "coco", "msrvtt", "video", "table")  # of several in a folder, the first is taken
+# Of several in a folder, the first is taken.
+ORDER = ("karpathy", "coco", "msrvtt", "video", "webdataset", "table")
 STATISTICS = "_stats.json"  # of img2dataset
+SHARDS = (".tar", ".tgz")
 SHOWN, REASONS = 8, 3
 
 
@@ -75,6 +77,8 @@ def recognise(folder: Path, annotations: Any = None, unpacked: Path | None = Non
 
 def kind_of(file: Path, why_not: Tell | None = None) -> str | None:
     """The source that reads `file`; None if it has no captions, and `why_not` is told."""
+    if suffix_of(file) in SHARDS:
+        return "webdataset"
     try:
         content = read_content(file, _quietly) if suffix_of(file) == ".json" else None
         if isinstance(content, dict) and (kind := _kind_of_object(content)) != "table":
@@ -118,7 +122,7 @@ def _of_given(folder: Path, annotations: Any) -> str:
     if not first.exists():
         raise UserError(f"data.annotations: {first}: no such file.")
     if first.is_dir():
-        return "table"
+        return "webdataset" if next(first.rglob("*.tar"), None) else "table"
     if kind := kind_of(first):
         return kind
     read_records(first, _quietly)  # says what is wrong with it, if it is no table
@@ -168,7 +172,7 @@ def _tables(folder: Path, lists: Collection[Path], why_not: Tell) -> Found | Non
     for kind in ORDER:
         if files := kinds.pop(kind, []):
             left = [file for others in kinds.values() for file in others]
-            files, same = _different(files)
+            files, same = (files, []) if kind == "webdataset" else _different(files)
             return Found(kind, _annotations(files, folder), [*left, *same])
     return None
 
@@ -220,10 +224,12 @@ def _candidates(folder: Path) -> list[Path]:
     for place in (folder, *_folders(folder)):
         files = [path for path in sorted(place.iterdir()) if path.is_file() and path.name[0] != "."]
         pictures = {path.stem for path in files if path.suffix.lower() in ENDINGS}
-        tables = [path for path in files if suffix_of(path) in KINDS and path.stem not in pictures]
+        tables = [
+            path for path in files if suffix_of(path) in (*KINDS, *SHARDS) and path.stem not in pictures
+        ]
         found += [path for path in tables if not path.name.endswith(STATISTICS)]
-    shards = {path.with_suffix("") for path in found if path.suffix == ".tar"}
-    return [path for path in found if path.suffix == ".tar" or path.with_suffix("") not in shards]
+    shards = {path.with_suffix("") for path in found if path.suffix in SHARDS}
+    return [path for path in found if path.suffix in SHARDS or path.with_suffix("") not in shards]
 
 
 def _different(files: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -242,7 +248,7 @@ def _annotations(files: list[Path], folder: Path) -> Any:
         return names[0]
     by_split: dict[str | None, list[str]] = defaultdict(list)
     for file, name in zip(files, names, strict=True):
-        by_split[split_in(file.name.split(".")[0])].append(name)
+        by_split[split_in(file.name.split(".")[0]) or split_in(file.parent.name)].append(name)
     if None not in by_split and all(_shards(several) for several in by_split.values()):
         return {split: each[0] if len(each) == 1 else each for split, each in by_split.items()}
     if _shards(names):

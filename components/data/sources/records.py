@@ -1,7 +1,5 @@
-"""The rows of one file, whatever it is: CSV and its kin, JSON, JSON lines, Parquet, Arrow, tar."""
+"""The rows of one file, whatever it is: CSV and its kin, JSON, JSON lines, Parquet, Arrow."""
 
-import json
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +7,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.data.clips import ENDINGS
 from components.data.sources.columns import Columns, plain_name
 from components.data.sources.delimited import open_delimited, rows
 from components.data.sources.json_rows import Rows, json_rows
@@ -18,7 +15,7 @@ from components.errors import UserError
 
 DELIMITED = (".csv", ".tsv", ".txt", ".token")
 ARROW = (".arrow", ".feather")
-KINDS = (*DELIMITED, ".jsonl", ".ndjson", ".json", ".parquet", *ARROW, ".tar")
+KINDS = (*DELIMITED, ".jsonl", ".ndjson", ".json", ".parquet", *ARROW)
 
 
 class Records(NamedTuple):
@@ -43,11 +40,10 @@ def read_records(file: Path, tell: Tell) -> Records:
             return of_list(list(json_rows(file, tell)))
         if kind in (".parquet", *ARROW):
             return _arrow(file, kind)
-        if kind == ".tar":
-            return Records(["image", "caption"], lambda columns: _members(file))
-    except (OSError, pa.ArrowException, tarfile.TarError) as error:
+    except (OSError, pa.ArrowException) as error:
         raise UserError(f"{file}: cannot be read: {' '.join(str(error).split())}.") from None
     advice = " Save it as CSV (UTF-8)." if kind in (".xlsx", ".xls", ".ods") else ""
+    advice = " Shards are data.source: webdataset." if kind == ".tar" else advice
     raise UserError(f"{file}: the ending says none of {', '.join(k[1:] for k in KINDS)}.{advice}")
 
 
@@ -101,37 +97,3 @@ def _stream(file: Path) -> tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch
         return iter(opened)
 
     return reader().schema, batches
-
-
-def _members(file: Path) -> Rows:
-    """A shard of webdataset: members of one name up to the first dot are one example."""
-    with tarfile.open(file) as archive:
-        key, example = None, {}
-        for member in archive:
-            if not member.isfile():
-                continue
-            folder, _, base = member.name.rpartition("/")
-            stem, _, ending = base.partition(".")
-            this = f"{folder}/{stem}" if folder else stem
-            if this != key:
-                if example:
-                    yield f"{file.name}: {key}", example
-                key, example = this, {}
-            example |= _part(archive.extractfile(member).read(), this, f".{ending.lower()}")
-        if example:
-            yield f"{file.name}: {key}", example
-
-
-def _part(data: bytes, name: str, ending: str) -> dict[str, Any]:
-    if ending in ENDINGS:
-        return {"image": {"bytes": data, "path": f"{name}{ending}"}}
-    if ending in (".txt", ".caption"):
-        return {"caption": data.decode("utf-8-sig", "replace").strip()}
-    if ending == ".json":
-        try:
-            content = json.loads(data)
-        except ValueError:
-            return {}
-        if isinstance(content, dict) and "caption" in content:
-            return {"caption": content["caption"]}
-    return {}
