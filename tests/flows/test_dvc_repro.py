@@ -125,3 +125,11 @@ def test_wrong_parameters_are_told_in_a_line(project):
     done = repro(project)
     assert done.returncode == 1
     assert "\nflows.dvc_repro: params.yaml: 'variants.0' is 'mpl'" in done.stderr
+
+
+def test_a_name_at_which_dvc_would_stop_without_naming_it_is_named(project):
+    (project / "raw").mkdir()
+    (project / "raw" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"")
+    done = repro(project)
+    assert done.returncode == 1 and r"names that are not UTF-8: raw/caf\xe9.jpg" in done.stderr
+    assert "Traceback" not in done.stderr and not (project / "features.txt").exists()
