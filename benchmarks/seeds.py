@@ -38,6 +38,10 @@ REFERENCE = {
 mean log-probability a token. Its mean-pooled prefix, resampler and gated cross-attention are ours, too."""
 
 
+FROM_NOTHING = {"init": None, "learning_rate": 3e-3, "gate_learning_rate": 2e-2}
+"""A fresh bridge takes ten times the rate at which one from `train.init` is tuned."""
+
+
 def changed(params: Params, **train: object) -> Params:
     """`params` with another recipe; data, towers, bridge and number of steps stay."""
     values = params.model_dump(by_alias=True)
@@ -69,7 +73,7 @@ def main(seeds: list[int], reference: bool, from_nothing: bool, variants: list[s
     """Train and evaluate every variant (default: those of params.yaml) with each of `seeds`."""
     params = Params.load()
     if reference or from_nothing:
-        params = changed(params, **(REFERENCE if reference else {"init": None}))
+        params = changed(params, **(REFERENCE if reference else FROM_NOTHING))
     runs = {
         variant: [evaluate_seed(params.model_copy(update={"seed": seed}), variant) for seed in seeds]
         for variant in variants or params.variants
