@@ -122,6 +122,24 @@ def require_bridge_alone(model: CaptionModel) -> None:
         )
 
 
+def require_positions(model: CaptionModel, longest: int, num_frames: int) -> None:
+    """The longest caption fits behind the longest clip: found here, not when a step comes to it.
+
+    Args:
+        longest: tokens of the longest caption, both ends included, as it was cut.
+        num_frames: of the longest clip; 1 for pictures.
+
+    Raises:
+        UserError: it does not.
+    """
+    positions, prefix = model.config.text_config.n_positions, model.config.prefix_length * num_frames
+    if prefix + longest > positions:
+        raise UserError(
+            f"the longest caption has {longest} tokens, the picture takes {prefix} positions before it, and "
+            f"the language model has {positions}: lower train.max_tokens to {positions - prefix} or less."
+        )
+
+
 def decide_decoding(params: Params, folder: Path, val: CaptionDataset, features: Features) -> None:
     """Choose how the model in `folder` writes, and keep it there.
 
@@ -159,6 +177,7 @@ def build_trainer(
     val = CaptionDataset(
         tables.split("val").sample(settings.validation_images, params.seed), processor, settings.max_tokens
     )
+    require_positions(model, max(int(part.tokens.lengths.max()) for part in (train, val)), tables.longest)
     prepare(
         model,
         settings.decoding.model_dump(exclude_none=True),

@@ -1,6 +1,7 @@
 """Training the bridge: it learns, the towers do not, and an interrupted run ends as if it had not been."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from components.config import Params
+from components.errors import UserError
 from components.evaluation.scoring.decode import decode
 from components.evaluation.scoring.scorers import References, cider
 from components.model import CaptionModel
@@ -15,6 +17,7 @@ from components.training.checkpoints import claim, fingerprint
 from components.training.decoding import read_choice
 from components.training.train import require_bridge_alone, train_variant
 from components.training.trainer import CaptionTrainer
+from tests.parameters import merged
 
 
 class Interrupt(TrainerCallback):
@@ -51,6 +54,20 @@ def test_the_towers_come_out_bit_identical(trained, towers, params):
     before, after = fresh.state_dict(), model.state_dict()
     frozen = [name for name in after if name not in learned]
     assert len(frozen) > 50 and all(torch.equal(before[name], after[name]) for name in frozen)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_caption_longer_than_the_language_model_is_refused_before_the_first_step(
+    split, params, tables, store, towers, tmp_path
+):
+    """Not when a step comes to it, hours later; a caption of validation is read, too."""
+    here = tables.captions["image_id"].isin(tables.split(split).images["image_id"])
+    long = tables.captions["caption"].mask(here, "a red circle " * 900)
+    changed = replace(tables, captions=tables.captions.assign(caption=long))
+    asked = merged(params.model_dump(by_alias=True), {"train": {"max_tokens": 10_000}})
+    with pytest.raises(UserError, match="the longest caption has .* lower train.max_tokens to"):
+        train_variant(Params.model_validate(asked), "mlp", changed, store, towers, *places(tmp_path))
+    assert not list(tmp_path.rglob("checkpoint-*"))
 
 
 @pytest.mark.parametrize(
