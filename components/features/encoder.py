@@ -106,7 +106,6 @@ class ClipEncoder:
             views: the augmented view of each image (`features.views`); None: the images as they are.
         """
         wanted = zip(image_ids, views or [0] * len(image_ids), strict=True)
-        digests = dict(zip(tables.images["image_id"], tables.images["sha256"], strict=True))
         frames_of_a_clip = tables.images["num_frames"].mean() if "num_frames" in tables.images else 1
 
         def read(image: tuple[str, int]) -> Tensor:
@@ -114,7 +113,7 @@ class ClipEncoder:
             image_id, view = image
             frames = tables.open_frames(image_id)
             if view:
-                frames = augment(frames, digests[image_id], view)
+                frames = augment(frames, tables.digests[image_id], view)
             pixels = self.preprocess(frames)
             return pixels.pin_memory() if self.device == "cuda" else pixels
 

@@ -26,7 +26,7 @@ class LiveFeatures:
         self.tables, self.encoder, self.batch_size = tables, encoder, batch_size
         table = feature_table(tables.images, encoder.encoder_id, views)
         self.identity = identity_of(table)
-        self._lengths = dict(zip(table["image_id"], table["num_frames"], strict=True))
+        self._lengths = dict(zip(table["image_id"].tolist(), table["num_frames"], strict=True))
 
     def batch(self, image_ids: list[str], views: list[int] | None = None) -> dict[str, Tensor]:
         """See `Features`."""

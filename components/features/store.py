@@ -72,7 +72,7 @@ def feature_table(images: pd.DataFrame, encoder_id: str, views: int = 1) -> pd.D
     count = np.where(frame["split"] == "train", views, 1)
     frame = frame.loc[frame.index.repeat(count)]
     frame["view"] = frame.groupby("image_id", sort=False).cumcount()
-    parts = zip(frame["sha256"], frame["view"], strict=True)
+    parts = zip(frame["sha256"].tolist(), frame["view"].tolist(), strict=True)
     frame["key"] = [_key(f"{digest}:{encoder_id}" + (f":view {v}" if v else "")) for digest, v in parts]
     return frame[["image_id", "view", "key", "num_frames"]].reset_index(drop=True)
 
@@ -183,7 +183,7 @@ class FeatureStore:
             raise UserError(f"{folder}: no feature store. Run `dvc repro features` first.") from None
         # The views of an image follow one another: its first row here, and the view counted from there.
         first = index.index[index["view"] == 0]
-        self._first = dict(zip(index["image_id"][first], first, strict=True))
+        self._first = dict(zip(index["image_id"][first].tolist(), first, strict=True))
         self._view, self._frames = index["view"].to_numpy(), index["num_frames"].to_numpy()
         self._shard, self._row = index["shard"].to_numpy(), index["row"].to_numpy()
         shards = np.unique(self._shard)

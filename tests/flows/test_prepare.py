@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from components.config import Params
 from components.data import shards
 from components.data.prepare.prepare import prepare
 from components.data.sources.base import Source
+from components.data.tables import read_tables
 from components.errors import UserError
 from flows import prepare as stage
 from tests.parameters import TINY, merged
@@ -58,8 +60,8 @@ def decoded(monkeypatch) -> list[str]:
     return names
 
 
-def settings(on_invalid="quarantine", **task_runner) -> None:
-    data = {"source": "table", "annotations": "captions.csv", "images": ".", "on_invalid": on_invalid}
+def settings(on_invalid="quarantine", images=".", **task_runner) -> None:
+    data = {"source": "table", "annotations": "captions.csv", "images": images, "on_invalid": on_invalid}
     Path("params.yaml").write_text(yaml.safe_dump(merged(TINY, {"data": data, "task_runner": task_runner})))
 
 
@@ -116,3 +118,20 @@ def test_two_runs_at_once_do_not_spoil_each_other(project):
     lock = FileLock(Path("data/prepared.unfinished/scratch/lock"))
     with lock, pytest.raises(UserError, match="another run is at work"):
         stage.prepare.run()
+
+
+def test_an_archive_that_was_replaced_after_a_fault_is_unpacked_again(project):
+    settings(on_invalid="fail", images="pictures.zip")
+
+    def write(damaged: bytes) -> None:
+        with zipfile.ZipFile("raw/pictures.zip", "w") as archive:
+            for path in Path("raw").glob("*.jpg"):
+                archive.writestr(path.name, damaged if path.name == "70.jpg" else path.read_bytes())
+
+    write(Path("raw/71.jpg").read_bytes()[:-1000])
+    with pytest.raises(UserError, match="row 72: image-unreadable"):
+        stage.prepare.run()
+    mended = Path("raw/71.jpg").read_bytes() + b"mended"
+    write(mended)
+    stage.prepare.run()
+    assert read_tables("data/prepared").slices("70.jpg")[0].read() == mended

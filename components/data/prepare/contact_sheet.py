@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from components.data.display import caption_sheet
-from components.data.tables import SPLITS, Tables, read_tables
+from components.data.tables import SPLITS, Tables, of_images, read_tables
 from components.files import atomic_path
 from components.program import command_line
 from components.program import main as run_program
@@ -32,9 +32,7 @@ def mixed(tables: Tables, number: int) -> Tables:
     share = -(-number // len(SPLITS))
     images = pd.concat([tables.images[tables.images["split"] == split].head(share) for split in SPLITS])
     images = images.head(number)
-    captions, frames = (
-        table[table["image_id"].isin(images["image_id"])] for table in (tables.captions, tables.frames)
-    )
+    captions, frames = (of_images(table, images) for table in (tables.captions, tables.frames))
     return replace(tables, images=images, captions=captions, frames=frames)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from components.code import code_digest
 from components.data.pictures import Problem
-from components.data.prepare.pieces import MapPieces, Piece, Progress, read_plan, write_plan
+from components.data.prepare.pieces import CLIPS, TABLES, MapPieces, Piece, Progress, read_plan, write_plan
 from components.data.shards import Slice
 from components.data.sources import Source
 from components.data.sources.locate import not_found
@@ -102,14 +102,14 @@ def look_at_pictures(
     places = [_place(*row, root=root) for row in rows]
     state = _state([place for place in places if isinstance(place, Slice)], work)
     key = hashlib.sha256(repr((identity, places, state)).encode()).hexdigest()[:32]
-    done = work / "found" / f"{key}.parquet"
+    done = work / TABLES / f"{key}.parquet"
     if done.exists():
         _tell(progress, len(places))
         return done
     found = []
     for start in range(0, len(places), REPORTED):
         some = places[start : start + REPORTED]
-        found += [_look_at(place, source, work / "frames" / key) for place in some]
+        found += [_look_at(place, source, work / CLIPS / key) for place in some]
         _tell(progress, len(some))
     frames = [[vars(frame) | {"file": str(frame.file)} for frame in row.pop("frames", ())] for row in found]
     table = pa.Table.from_pandas(pd.DataFrame(found, columns=list(FOUND)).astype(FOUND))

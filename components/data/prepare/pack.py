@@ -10,7 +10,7 @@ import pandas as pd
 
 from components.data import shards
 from components.data.prepare.ingest import Ingested
-from components.data.prepare.pieces import MapPieces, Piece, Progress, read_plan, write_plan
+from components.data.prepare.pieces import SHARDS, MapPieces, Piece, Progress, read_plan, write_plan
 from components.data.shards import Slice, member_name, padded, shard_name, write_shard
 from components.data.sources.base import SCRATCH
 from components.data.tables import FRAME_COLUMNS
@@ -75,7 +75,7 @@ def pack_shard(piece: Piece, progress: Progress | None, *, work: Path, identity:
     plan = read_plan(work / PLAN, piece)
     members = [*zip(plan["name"], plan["sha256"], strict=True)]
     key = hashlib.sha256(repr((identity, members)).encode()).hexdigest()[:32]
-    done = work / "shards" / f"{key}.tar"
+    done = work / SHARDS / f"{key}.tar"
     if not done.exists():
         places = zip(plan["file"], plan["offset"], plan["size"], strict=True)
         slices = (Slice(Path(file), int(offset), int(size)) for file, offset, size in places)

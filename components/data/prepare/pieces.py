@@ -13,6 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+KEPT = TABLES, CLIPS, SHARDS = "found", "frames", "shards"
+"""Folders of what pieces have finished: tables of what was found, frames of clips, tar shards."""
+
 Progress = Callable[[int], None]
 
 

@@ -21,7 +21,7 @@ from components.data.prepare.card import write_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
 from components.data.prepare.ingest import Ingested, ingest_all
 from components.data.prepare.pack import pack, portable
-from components.data.prepare.pieces import MapPieces, Progress, one_by_one
+from components.data.prepare.pieces import KEPT, MapPieces, Progress, one_by_one
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.rules import severities
@@ -70,7 +70,8 @@ def prepare(
 
 @contextmanager
 def _unfinished(out: Path) -> Iterator[Path]:
-    """The folder that becomes `out`. If the body fails, SCRATCH in it stays for the next run.
+    """The folder that becomes `out`. If the body fails, what pieces have finished stays there for the next
+    run; what a source writes, it writes anew.
 
     Raises:
         UserError: another run is at work there.
@@ -80,8 +81,8 @@ def _unfinished(out: Path) -> Iterator[Path]:
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
-            for path in folder.iterdir():
-                if path.name != SCRATCH:
+            for path in [*folder.iterdir(), *work.iterdir()]:
+                if path != work and path.name not in (*KEPT, "lock"):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             yield folder
             shutil.rmtree(work)
