@@ -26,6 +26,7 @@ def evaluate(variant: Variant) -> None:
     require_model(variant)
     evaluation = evaluate_variant(params, tables, open_features(params, tables), TOWERS, MODELS / variant)
     evaluation.write(RESULTS / variant)
+    metrics = evaluation.metrics()
     with open_variant_run(
         variant,
         stage="evaluate",
@@ -34,7 +35,7 @@ def evaluate(variant: Variant) -> None:
         weights=weights_digest(MODELS / variant),
         datasets=[dataset_entry(tables, "test")],
     ) as run:
-        run.log_metrics(evaluation_metrics(evaluation.metrics()))
+        run.log_metrics(evaluation_metrics(metrics))
         run.made(results=RESULTS / variant)
         run.set_tags({"tokenizer": evaluation.language.tokenizer})
         if evaluation.degenerate:
@@ -42,7 +43,7 @@ def evaluate(variant: Variant) -> None:
         run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
     evaluation_artifacts(variant, evaluation, tables.split("test").sample(12, params.seed), run.run_id)
     print(f"{variant}: test CIDEr {written('CIDEr', evaluation.intervals[MODEL]['CIDEr'])}")
-    print(f"{variant}: {scored_how(evaluation.metrics())}")
+    print(f"{variant}: {scored_how(metrics)}")
     print_failure(variant, evaluation.degenerate)
 
 

@@ -125,9 +125,8 @@ class ClipEncoder:
             parts.append((features.half(), embeds))
             progress(len(on_device))
         features, embeds = zip(*parts, strict=True)
-        return torch.cat(features).cpu(), torch.cat(
-            embeds
-        ).cpu()  # once: a GPU goes on without waiting for us
+        # off the device once: until here a GPU goes on without waiting for us
+        return torch.cat(features).cpu(), torch.cat(embeds).cpu()
 
 
 def in_batches(parts: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:

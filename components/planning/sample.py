@@ -13,7 +13,7 @@ import pandas as pd
 from components.config import DataParams
 from components.data.prepare.ingest import FOUND, SLICE, Ingested, ingest_all
 from components.data.prepare.pack import pack
-from components.data.prepare.prepare import read
+from components.data.prepare.prepare import read, tables_of
 from components.data.prepare.rules import severities
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import validate
@@ -70,16 +70,15 @@ def look(data: DataParams, folder: Path, number: int = PICTURES) -> Sample:
     part = _drawn(data)
     source = source_of(part, folder)
     raw = read(source, folder, in_threads)
-    images = raw.images.rename(columns={"file": "file_name"}).reset_index(drop=True)
+    tables = tables_of(raw, folder)
     seconds = time.perf_counter() - start
-    picked = images.sample(min(number, len(images)), random_state=data.seed)
+    picked = tables.images.sample(min(number, len(tables.images)), random_state=data.seed)
     start = time.perf_counter()
     found = ingest_all(picked, raw.root, folder / SCRATCH, source, in_threads)
     decode = len(picked) / (time.perf_counter() - start)
     start = time.perf_counter()
-    images = images.drop(columns=SLICE[1:], errors="ignore").join(found.images[[*FOUND, "place"]])
-    captions = raw.captions.assign(caption_id=range(len(raw.captions)))
-    tables = Tables(images.assign(split=assign_splits(images, data)), captions, folder)
+    images = tables.images.drop(columns=SLICE[1:], errors="ignore").join(found.images[[*FOUND, "place"]])
+    tables = replace(tables, images=images.assign(split=assign_splits(images, data)))
     faults = validate(tables)
     seconds += time.perf_counter() - start
     pictures = _pictures(tables, found)
@@ -90,7 +89,7 @@ def look(data: DataParams, folder: Path, number: int = PICTURES) -> Sample:
         faults.assign(severity=faults["fault"].map(severity)),
         read=len(images) / seconds,
         decode=decode,
-        pair=COPIES * sum(_memory(table) for table in (tables.images, captions)) / len(images),
+        pair=COPIES * sum(_memory(table) for table in (tables.images, tables.captions)) / len(images),
         opened=len(picked),
         notes=raw.notes,
     )

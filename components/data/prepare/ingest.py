@@ -18,7 +18,16 @@ import pyarrow.parquet as pq
 
 from components.code import code_digest
 from components.data.pictures import Problem
-from components.data.prepare.pieces import CLIPS, TABLES, MapPieces, Piece, Progress, read_plan, write_plan
+from components.data.prepare.pieces import (
+    CLIPS,
+    TABLES,
+    MapPieces,
+    Piece,
+    Progress,
+    read_plan,
+    tell,
+    write_plan,
+)
 from components.data.shards import Slice
 from components.data.sources import Source
 from components.data.sources.locate import not_found
@@ -104,23 +113,18 @@ def look_at_pictures(
     key = hashlib.sha256(repr((identity, places, state)).encode()).hexdigest()[:32]
     done = work / TABLES / f"{key}.parquet"
     if done.exists():
-        _tell(progress, len(places))
+        tell(progress, len(places))
         return done
     found = []
     for start in range(0, len(places), REPORTED):
         some = places[start : start + REPORTED]
         found += [_look_at(place, source, work / CLIPS / key) for place in some]
-        _tell(progress, len(some))
+        tell(progress, len(some))
     frames = [[vars(frame) | {"file": str(frame.file)} for frame in row.pop("frames", ())] for row in found]
     table = pa.Table.from_pandas(pd.DataFrame(found, columns=list(FOUND)).astype(FOUND))
     with atomic_path(done) as path:
         pq.write_table(table.append_column("frames", pa.array(frames, FRAMES)), path)
     return done
-
-
-def _tell(progress: Progress | None, count: int) -> None:
-    if progress:
-        progress(count)
 
 
 def _place(name: str, shard: Any, offset: Any, size: Any, *, root: Path) -> Slice | Problem:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from components.data import shards
 from components.data.prepare.ingest import Ingested
-from components.data.prepare.pieces import SHARDS, MapPieces, Piece, Progress, read_plan, write_plan
+from components.data.prepare.pieces import SHARDS, MapPieces, Piece, Progress, read_plan, tell, write_plan
 from components.data.shards import Slice, member_name, padded, shard_name, write_shard
 from components.data.sources.base import SCRATCH
 from components.data.tables import FRAME_COLUMNS
@@ -80,8 +80,7 @@ def pack_shard(piece: Piece, progress: Progress | None, *, work: Path, identity:
         places = zip(plan["file"], plan["offset"], plan["size"], strict=True)
         slices = (Slice(Path(file), int(offset), int(size)) for file, offset, size in places)
         write_shard(done, zip(plan["name"], slices, strict=True))
-    if progress:
-        progress(len(plan))
+    tell(progress, len(plan))
     return done
 
 

@@ -19,6 +19,12 @@ KEPT = TABLES, CLIPS, SHARDS = "found", "frames", "shards"
 Progress = Callable[[int], None]
 
 
+def tell(progress: Progress | None, count: int) -> None:
+    """So many more are done."""
+    if progress:
+        progress(count)
+
+
 @dataclass(frozen=True)
 class Piece:
     """The rows of a `Plan` that are group `number`."""

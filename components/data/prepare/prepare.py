@@ -21,14 +21,15 @@ from components.data.prepare.card import write_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
 from components.data.prepare.ingest import Ingested, ingest_all
 from components.data.prepare.pack import pack, portable
-from components.data.prepare.pieces import KEPT, MapPieces, Progress, one_by_one
+from components.data.prepare.pieces import KEPT, MapPieces, Progress, one_by_one, tell
 from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.rules import severities
 from components.data.prepare.splits import assign_splits
 from components.data.prepare.validate import describe, validate
 from components.data.sources import Raw, Source, source_of
-from components.data.sources.base import SCRATCH, ShardedSource, ShardFile
+from components.data.sources.base import SCRATCH
+from components.data.sources.sharded import ShardedSource, ShardFile
 from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
 from components.data.watched import require_watchable
 from components.errors import UserError
@@ -103,18 +104,22 @@ def read(source: Source, folder: Path, map_pieces: MapPieces) -> Raw:
 def read_shard(piece: ShardFile, progress: Progress | None, *, source: ShardedSource) -> Raw:
     """The piece that one file is."""
     raw = source.read_shard(piece)
-    if progress:
-        progress(1)
+    tell(progress, 1)
     return raw
 
 
 def collect(raw: Raw, source: Source, folder: Path, map_pieces: MapPieces) -> tuple[Tables, Ingested]:
     """The tables that `source` has read with what decoding found, faults and all; and the frames."""
     print(*raw.notes, sep="\n", end="\n" if raw.notes else "")
+    tables = tables_of(raw, folder)
+    found = ingest_all(tables.images, raw.root, folder / SCRATCH, source, map_pieces)
+    return replace(tables, images=found.images), found
+
+
+def tables_of(raw: Raw, folder: Path) -> Tables:
+    """What a source has read, under the names of our columns; no picture has been looked at."""
     images = raw.images.rename(columns={"file": "file_name"}).reset_index(drop=True)
-    found = ingest_all(images, raw.root, folder / SCRATCH, source, map_pieces)
-    captions = raw.captions.assign(caption_id=range(len(raw.captions)))
-    return Tables(found.images, captions, folder), found
+    return Tables(images, raw.captions.assign(caption_id=range(len(raw.captions))), folder)
 
 
 def check(

@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def source_of(data: DataParams, workdir: Path | None = None) -> Source:
     """The source that `data.source` names, with its options; of `auto`, the one that reads what lies there.
 
     Args:
-        workdir: below it, in SCRATCH, archives are unpacked, anew every time; without it, none is
+        workdir: below it, in SCRATCH, archives are unpacked; without it, none is
 
     Raises:
         UserError: there is none of that name; it has no such option, or not of that value; or `auto`
@@ -36,8 +35,6 @@ def source_of(data: DataParams, workdir: Path | None = None) -> Source:
     """
     known, name, given, notes = sources(), data.source, data.options, []
     unpacked = workdir and workdir / SCRATCH / "unpacked"
-    if unpacked:
-        shutil.rmtree(unpacked, ignore_errors=True)
     if name == AUTO:
         found = recognise(Path(data.folder), given.get("annotations"), unpacked)
         name, notes = found.source, found.notes

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from components.data.clips import ENDINGS
 from components.data.sources.archives import ZIP, archives, unpack
-from components.data.sources.base import split_in
 from components.data.sources.columns import IMAGE, VIDEO, choose
 from components.data.sources.folders import DATASET, DATASET_DICT, METADATA, parts
 from components.data.sources.json_rows import read_content, rows_of_object
 from components.data.sources.records import KINDS, read_records
 from components.data.sources.split_lists import split_lists
 from components.data.sources.text_files import Tell, suffix_of
+from components.data.sources.values import split_in
 from components.errors import UserError
 
 AUTO = "auto"

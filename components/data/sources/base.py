@@ -16,12 +16,10 @@ A new source is one file in this folder, and `data.source` names it:
 """
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -31,6 +29,7 @@ from components.data.pictures import Problem, content, load_rgb
 from components.data.shards import Slice
 from components.data.sources.archives import ZIP, archives, unpack
 from components.data.sources.locate import common_root, find_folder, has, locate
+from components.data.sources.values import CLEAN, file_name, plain_text, split_name
 from components.data.tables import SPLITS
 from components.errors import UserError
 
@@ -212,48 +211,6 @@ class Source(ABC):
         return None
 
 
-@dataclass(frozen=True)
-class ShardFile:
-    """A file of a data set that consists of many: its number, its split if it has one, and the folder that
-    all of them lie in."""
-
-    number: int
-    file: Path
-    split: str | None
-    root: Path
-
-    @property
-    def name(self) -> str:
-        """Of the file, relative to `root`."""
-        return self.file.absolute().relative_to(self.root).as_posix()
-
-
-class ShardedSource(Source):
-    """A source whose files are read each by itself, in several threads or on several machines."""
-
-    @abstractmethod
-    def shards(self) -> list[ShardFile]:
-        """The files."""
-
-    @abstractmethod
-    def read_shard(self, shard: ShardFile) -> Raw:
-        """As `read`, of one of them; all have one root."""
-
-    def read(self, workdir: Path) -> Raw:
-        """All of them."""
-        return self.joined([self.read_shard(shard) for shard in self.shards()])
-
-    def joined(self, parts: Sequence[Raw]) -> Raw:
-        """The tables of all files as one; what several say is said once."""
-        images, captions = (
-            pd.concat([getattr(part, name) for part in parts], ignore_index=True)
-            for name in ("images", "captions")
-        )
-        notes = dict.fromkeys([*self.notes, *(note for part in parts for note in part.notes)])
-        left_out = sum((Counter(part.left_out) for part in parts), Counter[str]())
-        return Raw(images, captions, parts[0].root, tuple(notes), dict(left_out))
-
-
 def raw_tables(images: Records, captions: Records, root: Path) -> Raw:
     """Rows as `Raw`: ids, files, splits and captions as text; captions that are none are marked as faults."""
     image_table = pd.DataFrame(images)
@@ -303,43 +260,3 @@ def _problem(value: Any) -> str | None:
     except UnicodeEncodeError:
         return "caption-surrogates"
     return None
-
-
-WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
-SYNONYMS = {
-    **dict.fromkeys(("training", "restval", "trn"), "train"),
-    **dict.fromkeys(("validation", "validate", "valid", "dev", "development", "eval", "evaluation"), "val"),
-    **dict.fromkeys(("testing", "tst"), "test"),
-}
-
-
-def split_name(value: Any) -> str | None:
-    """The split as our tables call it: 'Validation' is val; what is unknown stays, and becomes a fault."""
-    name = plain_text(value)
-    return name and SYNONYMS.get(name.lower(), name.lower() if name.lower() in SPLITS else name)
-
-
-def split_in(name: str) -> str | None:
-    """The split that a file or folder is named after: train2017 is train, Flickr_8k.devImages is val; None if
-    it is of none, or of several.
-    """
-    splits = {split for word in WORD.findall(name) if (split := split_name(word)) in SPLITS}
-    return splits.pop() if len(splits) == 1 else None
-
-
-def file_name(value: Any) -> str | None:
-    """Without './' and '//': the name under which the picture will be found again."""
-    name = plain_text(value)
-    return name and PurePosixPath(name).as_posix()
-
-
-def plain_text(value: Any) -> str | None:
-    """Ids may be numbers (a spreadsheet makes 12.0 of 12); what is neither number nor text is missing."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode().strip() or None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        return None
-    return str(int(value)) if value == int(value) else str(value)
-
-
-CLEAN = {"split": split_name, "file": file_name}

@@ -5,8 +5,8 @@ Names are compared in lower case, blanks as underscores; of several in a file, t
 """
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from components.errors import UserError
 
@@ -39,6 +39,11 @@ class Columns(NamedTuple):
 def plain_name(name: object) -> str:
     """A column's name as it is compared: 'Image Name ' is image_name."""
     return "_".join(str(name).lower().split())
+
+
+def plain_names(record: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row with its columns named as they are compared."""
+    return {plain_name(name): value for name, value in record.items()}
 
 
 def choose(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.data.pictures import Problem
-from components.data.sources.base import split_name
 from components.data.sources.columns import Columns, plain_name
 from components.data.sources.text_files import read_text
+from components.data.sources.values import split_name
 from components.data.tables import SPLITS
 
 PICTURE = re.compile(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.data.clips import ENDINGS
-from components.data.sources.base import split_in
 from components.data.sources.json_rows import Rows
 from components.data.sources.records import Records, of_list, read_records
 from components.data.sources.text_files import Tell, read_text
+from components.data.sources.values import split_in
 from components.errors import UserError
 
 METADATA = tuple(f"metadata{ending}" for ending in (".jsonl", ".csv", ".parquet"))

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from components.config import Positive
-from components.data.sources.base import split_name
-from components.data.sources.columns import Columns, plain_name
+from components.data.sources.columns import Columns, plain_name, plain_names
 from components.data.sources.folders import DATASET, DATASET_DICT, Part
 from components.data.sources.records import Records, Rows
 from components.data.sources.table import Table
+from components.data.sources.values import split_name
 from components.errors import UserError
 
 
@@ -83,6 +83,6 @@ def _records(part: Any, label: str, limit: int | None) -> Records:
 
     def rows(columns: Columns) -> Rows:
         for number, record in enumerate(islice(part, limit)):
-            yield f"{label}: {number}", {plain_name(key): value for key, value in record.items()}
+            yield f"{label}: {number}", plain_names(record)
 
     return Records([plain_name(column) for column in names], rows)

@@ -7,8 +7,9 @@
 from pathlib import Path
 from typing import Any
 
-from components.data.sources.base import Source, plain_text, split_name
+from components.data.sources.base import Source
 from components.data.sources.json_files import entries, read_json
+from components.data.sources.values import plain_text, split_name
 from components.data.synonyms import with_synonyms
 from components.errors import UserError
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.data.sources.columns import CAPTION, IMAGE, VIDEO, plain_name
-from components.data.sources.locate import ENDINGS
+from components.data.clips import ENDINGS
+from components.data.sources.columns import CAPTION, IMAGE, VIDEO, plain_name, plain_names
 from components.data.sources.text_files import Tell, read_text, suffix_of
 from components.errors import UserError
 
@@ -25,7 +25,7 @@ def json_rows(file: Path, tell: Tell) -> Rows:
     for place, record in content:
         if not isinstance(record, dict):
             raise UserError(f"{file}: {place}: not an object: {str(record)[:60]}")
-        yield f"{file.name}: {place}", {plain_name(key): value for key, value in record.items()}
+        yield f"{file.name}: {place}", plain_names(record)
 
 
 def read_content(file: Path, tell: Tell) -> dict[str, Any] | list[tuple[str, Any]]:

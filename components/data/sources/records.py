@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.data.sources.columns import Columns, plain_name
+from components.data.sources.columns import Columns, plain_name, plain_names
 from components.data.sources.delimited import open_delimited, rows
 from components.data.sources.json_rows import Rows, json_rows
 from components.data.sources.text_files import Tell, suffix_of
@@ -53,10 +53,6 @@ def of_list(records: list[tuple[str, dict[str, Any]]]) -> Records:
     return Records(names, lambda columns: iter(records))
 
 
-def _lower(record: dict[str, Any]) -> dict[str, Any]:
-    return {plain_name(key): value for key, value in record.items()}
-
-
 def _arrow(file: Path, kind: str) -> Records:
     if kind == ".parquet":
         table = pq.ParquetFile(file)
@@ -70,7 +66,7 @@ def _arrow(file: Path, kind: str) -> Records:
         number = 0
         for batch in batches():
             for record in batch.select(wanted).to_pylist():
-                yield f"{file.name}: row {number}", _lower(record)
+                yield f"{file.name}: row {number}", plain_names(record)
                 number += 1
 
     return Records(names, read)

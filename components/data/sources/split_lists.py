@@ -6,9 +6,9 @@ Flickr_8k.trainImages.txt, Flickr_8k.devImages.txt, Flickr_8k.testImages.txt; tr
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
-from components.data.sources.base import split_in, split_name
 from components.data.sources.json_rows import is_picture
 from components.data.sources.text_files import read_text
+from components.data.sources.values import split_in, split_name
 from components.errors import UserError
 
 LIST = ".txt"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from components.data.sources.base import SCRATCH, Raw, Source, plain_text
+from components.data.sources.base import SCRATCH, Raw, Source
 from components.data.sources.captions import Joined, captions_of
 from components.data.sources.columns import IMAGE, Columns, choose
 from components.data.sources.delimited import ADDRESS
@@ -21,6 +21,7 @@ from components.data.sources.folders import Part, parts
 from components.data.sources.locate import is_file
 from components.data.sources.picture_bytes import picture_of, write_picture
 from components.data.sources.split_lists import SplitLists
+from components.data.sources.values import plain_text
 from components.errors import UserError
 
 COUNTED = re.compile(r"(\.\w{2,4})#\d+")  # a.jpg#0 of Flickr8k: the first caption of a.jpg

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.data.sources.base import Raw, ShardedSource, ShardFile, raw_tables
+from components.data.clips import ENDINGS
+from components.data.sources.base import Raw, raw_tables
 from components.data.sources.captions import captions_of
 from components.data.sources.columns import CAPTION
-from components.data.sources.locate import ENDINGS, common_root
+from components.data.sources.locate import common_root
+from components.data.sources.sharded import ShardedSource, ShardFile
 from components.errors import UserError
 
 TEXTS = (".txt", ".caption")
