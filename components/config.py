@@ -215,7 +215,6 @@ class Params(Section):
 
     seed: int
     variants: Annotated[list[Variant], Field(min_length=1)]
-    task_runner: TaskRunnerParams
     data: DataParams
     towers: TowerParams
     model: ModelParams
@@ -223,6 +222,7 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
     register_: Annotated[RegisterParams, Field(alias="register")]
+    task_runner: TaskRunnerParams
 
     @model_validator(mode="after")
     def every_frame_has_its_time_embedding(self) -> "Params":
