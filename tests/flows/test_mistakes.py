@@ -130,7 +130,7 @@ def test_ctrl_c_leaves_nothing_half_written(project):
     (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, endless)))
     process = start(project, "flows.prepare")
     deadline = time.monotonic() + 90
-    while not list(project.glob("data/.prepared.*/**/*.tar")):
+    while not list(project.glob("data/prepared.unfinished/**/*.tar")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)

@@ -72,7 +72,7 @@ def prepare(
 @contextmanager
 def _unfinished(out: Path) -> Iterator[Path]:
     """The folder that becomes `out`. If the body fails, what pieces have finished stays there for the next
-    run; what a source writes, it writes anew.
+    run, if there is any; what a source writes, it writes anew.
 
     Raises:
         UserError: another run is at work there.
@@ -82,15 +82,27 @@ def _unfinished(out: Path) -> Iterator[Path]:
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
-            for path in [*folder.iterdir(), *work.iterdir()]:
-                if path != work and path.name not in (*KEPT, "lock"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            yield folder
+            _clear(folder)
+            try:
+                yield folder
+            except BaseException:
+                _clear(folder)
+                if not any((work / name).exists() for name in KEPT):
+                    shutil.rmtree(folder)
+                raise
             shutil.rmtree(work)
             with atomic_path(out) as fresh:
                 folder.replace(fresh)
     except Timeout:
         raise UserError(f"{folder}: another run is at work there. Wait for it, or end it.") from None
+
+
+def _clear(folder: Path) -> None:
+    """Take away everything but what pieces have finished, and the lock."""
+    work = folder / SCRATCH
+    for path in [*folder.iterdir(), *work.iterdir()]:
+        if path != work and path.name not in (*KEPT, "lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def read(source: Source, folder: Path, map_pieces: MapPieces) -> Raw:
