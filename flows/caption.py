@@ -44,8 +44,8 @@ def caption(
     readers: int = 2,
 ) -> None:
     """Print (or write to `out`, one JSON object a line) a caption for every picture and clip of `paths`,
-    folders searched through, in order. What cannot be read is left out, and named at the end; of folders also
-    files that are neither picture nor clip.
+    folders searched through, in order. What cannot be read costs no other its caption, and is an error at the
+    end; files of folders that are neither picture nor clip are left out, and named.
 
     Args:
         model: models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the champion of `register.name`
@@ -72,24 +72,20 @@ def caption(
     rows = [row for rows in results for row in rows]
     rows = [{"image": str(file)} | row for file, row in zip(files, rows, strict=True)]
     write([row for row in rows if "caption" in row], out)
-    tell(rows, paths, left_out)
+    tell(rows, left_out)
 
 
-def tell(rows: list[dict[str, str]], paths: list[str], left_out: list[str]) -> None:
-    """Name what has no caption: on stderr what lay in folders, as an error what was asked for by name.
+def tell(rows: list[dict[str, str]], left_out: list[str]) -> None:
+    """Name what has no caption: on stderr files of other kinds, as an error those that cannot be read.
 
     Raises:
-        UserError: one of `paths` cannot be read, or nothing was captioned.
+        UserError: a picture or clip cannot be read.
     """
-    named = {str(Path(path)) for path in paths}
-    bad = [(row["image"], f"{row['image']} ({row['problem']})") for row in rows if "problem" in row]
-    if left_out := left_out + [told for image, told in bad if image not in named]:
+    if left_out:
         print(f"Left out: {len(left_out)} files: {listed(left_out)}.", file=sys.stderr)
-    captioned = f"The other {len(rows) - len(bad)} have their captions."
-    if asked := [told for image, told in bad if image in named]:
-        raise UserError(f"Cannot be read: {listed(asked)}. {captioned}")
-    if len(bad) == len(rows):
-        raise UserError("None of these files can be read, so there is no caption.")
+    if bad := [f"{row['image']} ({row['problem']})" for row in rows if "problem" in row]:
+        captioned = f"The other {len(rows) - len(bad)} have their captions."
+        raise UserError(f"Cannot be read: {listed(bad)}. {captioned}")
 
 
 def champion() -> str:

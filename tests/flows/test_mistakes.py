@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,17 +126,25 @@ def test_a_corrupt_picture(project, tables, pretrained):
     assert not (project / "data" / "towers").exists()
 
 
-def test_ctrl_c_leaves_nothing_half_written(project):
-    endless = {"data": {"num_images": 10_000_000}}
-    (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, endless)))
+@pytest.fixture
+def endless(project) -> Iterator[subprocess.Popen]:
+    """A stage that would go on for days; killed, if the test has not ended it."""
+    many = {"data": {"num_images": 10_000_000}}
+    (project / "params.yaml").write_text(yaml.safe_dump(merged(TINY, many)))
     process = start(project, "flows.prepare")
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_ctrl_c_leaves_nothing_half_written(project, endless):
     deadline = time.monotonic() + 90
     while not list(project.glob("data/prepared.unfinished/**/*.tar")):
-        assert time.monotonic() < deadline and process.poll() is None
+        assert time.monotonic() < deadline and endless.poll() is None
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "interrupted" in output
+    endless.send_signal(signal.SIGINT)
+    output, _ = endless.communicate(timeout=60)
+    assert endless.returncode == 130 and "interrupted" in output
     assert list((project / "data").iterdir()) == []
 
 

@@ -88,7 +88,7 @@ def test_two_workers_of_a_cluster_compute_the_same_features_as_threads(runner, c
 def test_captions_stand_in_the_order_of_the_pictures_on_every_runner(runner, model, tables, monkeypatch):
     if runner in CLUSTERS:
         pytest.importorskip(f"prefect_{runner}", reason=f"needs pip install -e '.[{runner}]'")
-    monkeypatch.setattr(captions, "BATCH", 7)
+    monkeypatch.setattr(captions, "FILES", 7)
     files = []
     for image_id in reversed(tables.images["image_id"][:20]):
         files.append(f"{image_id}.png")
