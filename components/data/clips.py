@@ -43,7 +43,7 @@ def sample_frames(data: bytes, number: int) -> list[Image.Image]:
     Raises:
         Problem: neither a picture nor a clip, or damaged.
     """
-    if _is_video(data):
+    if is_video(data):
         return _sample_video(data, number)
     with opened(data) as image:
         moves = number > 1 and image.format in MOVING
@@ -54,7 +54,7 @@ def sample_frames(data: bytes, number: int) -> list[Image.Image]:
         return frames
 
 
-def _is_video(data: bytes) -> bool:
+def is_video(data: bytes) -> bool:
     """By its first bytes: FFmpeg would try anything, playlists that name other files too."""
     if data[4:8] in BOXES:
         return data[8:11] not in PICTURE_BRANDS

@@ -10,6 +10,7 @@ from PIL import Image
 
 from components.data.tables import Tables
 from components.errors import UserError
+from tests.data.test_sources import write_clip
 from tests.parameters import prepare
 
 COLOURS = ["red", "green", "blue", "teal", "gold", "navy", "pink", "gray", "tan"]
@@ -85,6 +86,16 @@ def test_members_of_an_example_may_stand_apart_and_have_long_names(folder: Path)
     write_tar(folder / "train" / "9.tar", members | {f"a/{long}.json": b'{"caption": ["x", "y"]}'})
     references = read(folder, copy=False).references()
     assert references[f"train/9/a/{long}"] == ["x", "y"] and references["train/9/b"] == ["b"]
+
+
+def test_videos_are_sampled_and_pictures_beside_them_stay(folder: Path) -> None:
+    write_clip(folder.parent / "clip.mp4", 20)
+    clip = (folder.parent / "clip.mp4").read_bytes()
+    write_tar(folder / "train" / "9.tar", {"a.mp4": clip, "a.txt": b"a clip"})
+    tables = read(folder, copy=False)
+    frames = tables.slices("train/9/a")
+    assert len(frames) == 8 and {place.file.name for place in frames} == {"images-00000.tar"}
+    assert tables.slices("train/00000/0")[0].file.name == "00000.tar"
 
 
 def test_what_is_missing_or_damaged_is_named_by_shard_and_key(folder: Path) -> None:

@@ -32,15 +32,20 @@ class Video(Table):
     image_columns = (*VIDEO, *IMAGE)
 
     def ingest(self, place: Slice, scratch: Path) -> Found:
-        """Write the sampled frames of the clip at `place` into `scratch`."""
-        data = content(place)
-        frames = sample_frames(data, self.options.num_frames)
-        digest = hashlib.sha256(f"{len(frames)} of ".encode() + data).hexdigest()
-        scratch.mkdir(parents=True, exist_ok=True)
-        written = []
-        for number, frame in enumerate(frames):
-            file = scratch / f"{digest}-{number:03d}.jpg"
-            frame.save(file, quality=QUALITY)
-            written.append(Slice(file, 0, file.stat().st_size))
-        width, height = frames[0].size
-        return Found(width, height, digest, written)
+        """See `ingest_clip`."""
+        return ingest_clip(place, scratch, self.options.num_frames)
+
+
+def ingest_clip(place: Slice, scratch: Path, num_frames: int) -> Found:
+    """Write the sampled frames of the clip at `place` into `scratch`."""
+    data = content(place)
+    frames = sample_frames(data, num_frames)
+    digest = hashlib.sha256(f"{len(frames)} of ".encode() + data).hexdigest()
+    scratch.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, frame in enumerate(frames):
+        file = scratch / f"{digest}-{number:03d}.jpg"
+        frame.save(file, quality=QUALITY)
+        written.append(Slice(file, 0, file.stat().st_size))
+    width, height = frames[0].size
+    return Found(width, height, digest, written)

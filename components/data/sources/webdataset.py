@@ -10,15 +10,19 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.data.clips import ENDINGS
-from components.data.sources.base import Raw, raw_tables
+from components.config import Positive
+from components.data.clips import ENDINGS, is_video
+from components.data.shards import Slice
+from components.data.sources.base import Found, Raw, raw_tables
 from components.data.sources.captions import captions_of
 from components.data.sources.columns import CAPTION
 from components.data.sources.locate import common_root
 from components.data.sources.sharded import ShardedSource, ShardFile
+from components.data.sources.video import ingest_clip
 from components.errors import UserError
 
 TEXTS = (".txt", ".caption")
@@ -30,6 +34,19 @@ class WebDataset(ShardedSource):
     """`data.annotations` names the shards, or folders of them."""
 
     name = "webdataset"
+
+    class Options(ShardedSource.Options):
+        """And how many frames of a video are kept."""
+
+        num_frames: Positive
+
+    options: Options
+
+    def ingest(self, place: Slice, scratch: Path) -> Found:
+        """A picture stays where it is; of a video frames are written, as the source `video` does."""
+        if is_video(replace(place, size=16).read()):
+            return ingest_clip(place, scratch, self.options.num_frames)
+        return super().ingest(place, scratch)
 
     def shards(self) -> list[ShardFile]:
         """In the order of params.yaml, those of a folder by name.
