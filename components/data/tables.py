@@ -166,9 +166,15 @@ def read_tables(folder: str | Path) -> Tables:
 
 
 def of_images(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` that belong to `images`. Arrow looks them up ten times as fast as pandas does."""
-    known = pc.is_in(pa.array(table["image_id"]), value_set=pa.array(images["image_id"]))
-    return table[known.to_numpy(zero_copy_only=False)]
+    """The rows of `table` that belong to `images`."""
+    return table[among(table["image_id"], images["image_id"])]
+
+
+def among(values: pd.Series, known: pd.Series | pd.Index) -> np.ndarray:
+    """Which of `values` are `known`: texts both, of which Arrow looks up ten times as many as pandas does."""
+    texts, value_set = (pa.array(each, pa.large_string()) for each in (values, known))
+    found = pc.is_in(texts, value_set=value_set, skip_nulls=True)
+    return found.to_numpy(zero_copy_only=False)
 
 
 def table_digest(table: pd.DataFrame) -> str:

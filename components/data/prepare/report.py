@@ -17,6 +17,7 @@ import pandas as pd
 
 from components.data.display import data_uri
 from components.data.pictures import Problem, load_rgb
+from components.data.prepare.rules import number_of_words
 from components.data.prepare.schema import annotate
 from components.data.prepare.validate import count
 from components.data.shards import Slice
@@ -68,7 +69,7 @@ def write_report(
 
 def summarize(tables: Tables, faults: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
     """Counts that tell two versions of the data apart."""
-    words = tables.captions["caption"].fillna("").str.split().str.len()
+    words = number_of_words(tables.captions["caption"])
     references = tables.captions["image_id"].value_counts()
     out = quarantine["table"].value_counts()
     return {

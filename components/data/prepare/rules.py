@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow
+import pyarrow.compute as pc
 from ftfy.badness import is_bad
 
 from components.data.tables import SPLITS
@@ -153,6 +155,15 @@ def legible(keys: pd.Series) -> pd.Series:
     unclear = keys[~clear]
     clear.loc[unclear.index] = np.array([any(map(str.isalnum, key)) for key in unclear], dtype=bool)
     return clear
+
+
+def number_of_words(texts: pd.Series) -> pd.Series:
+    """Between white space; of what is missing, 0."""
+    words = pc.utf8_split_whitespace(
+        pc.utf8_trim_whitespace(pyarrow.array(texts.fillna(""), pyarrow.large_string()))
+    )
+    counts = pc.list_value_length(words).to_numpy()
+    return pd.Series(counts, texts.index).where(filled(texts), 0)
 
 
 def normal_forms(texts: pd.Series) -> pd.Series:

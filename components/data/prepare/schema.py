@@ -15,7 +15,7 @@ from pandera.pandas import Column, DataFrameSchema
 
 from components.data.prepare import rules
 from components.data.prepare.rules import filled, found, rule, without
-from components.data.tables import SPLITS
+from components.data.tables import SPLITS, among
 
 MAX_CHARACTERS = 10_000
 MAX_CAPTIONS = 100  # of one image
@@ -261,7 +261,7 @@ def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame
     images = images.assign(num_captions=images["image_id"].map(counts).fillna(0).astype("int64"))
     captions = captions.assign(
         split=captions["image_id"].map(split_of).astype("str"),
-        known=captions["image_id"].isin(split_of.index),
+        known=among(captions["image_id"], split_of.index),
         key=keys,
     )
     return images, captions
