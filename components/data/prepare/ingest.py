@@ -44,6 +44,10 @@ FOUND = {
     "height": "Int64",
     "num_frames": "Int64",
     "sha256": "str",
+    "phash": "str",
+    "brightness": "float64",
+    "contrast": "float64",
+    "sharpness": "float64",
     "problem": "str",
     "detail": "str",
 }
@@ -155,7 +159,7 @@ def _look_at(place: Slice | Problem, source: Source, scratch: Path) -> dict[str,
         return {"problem": problem.fault, "detail": problem.detail}
     except PermissionError as error:
         return {"problem": "image-unreadable", "detail": str(error.strerror)}
-    return vars(found) | {"num_frames": len(found.frames)}
+    return vars(found) | vars(found.look) | {"num_frames": len(found.frames)}
 
 
 @lru_cache

@@ -26,6 +26,7 @@ from components.data.prepare.quarantine import quarantine
 from components.data.prepare.report import write_report
 from components.data.prepare.rules import severities
 from components.data.prepare.splits import assign_splits
+from components.data.prepare.twins import twin_groups
 from components.data.prepare.validate import describe, validate
 from components.data.sources import Raw, Source, source_of
 from components.data.sources.base import SCRATCH
@@ -58,7 +59,8 @@ def prepare(
         source = source_of(data, folder)
         raw = read(source, folder, map_pieces)
         tables, found = collect(raw, source, folder, map_pieces)
-        tables = replace(tables, images=tables.images.assign(split=assign_splits(tables.images, data)))
+        images = tables.images.assign(twins=twin_groups(tables.images))
+        tables = replace(tables, images=images.assign(split=assign_splits(images, data)))
         clean, removed = check(tables, found.frames, Path(report), severity, raw)
         licence = source.licence or data.licence
         frames = pack(clean.images, found, folder, data.copy_, map_pieces)
@@ -158,7 +160,7 @@ def check(
 def _finish(tables: Tables, removed: pd.DataFrame, **about: Any) -> Tables:
     """Everything that lies in the folder besides the shards."""
     folder = tables.folder
-    images = _columns(tables.images.drop(columns=["problem", "detail", "place"]), IMAGE_COLUMNS)
+    images = _columns(tables.images.drop(columns=["problem", "detail", "place", "twins"]), IMAGE_COLUMNS)
     captions = _columns(tables.captions.drop(columns=["problem", "detail"]), CAPTION_COLUMNS)
     images = images.astype({"width": "int64", "height": "int64", "num_frames": "int64"})
     tables = Tables(images.reset_index(drop=True), captions.reset_index(drop=True), folder, tables.frames)

@@ -19,6 +19,7 @@ from components.data.display import data_uri
 from components.data.pictures import Problem, load_rgb
 from components.data.prepare.rules import number_of_words
 from components.data.prepare.schema import annotate
+from components.data.prepare.twins import TWIN_RULES, counterparts
 from components.data.prepare.validate import count
 from components.data.shards import Slice
 from components.data.tables import SPLITS, Tables
@@ -119,29 +120,38 @@ def _spread(values: pd.Series) -> dict[str, float]:
 def _kinds(faults: pd.DataFrame, tables: Tables) -> list[dict[str, Any]]:
     """One entry a kind of fault: name, count, reason, advice, examples with thumbnails."""
     groups: dict[str, list[Any]] = defaultdict(list)
+    twins = counterparts(tables.images, faults.groupby("fault").head(EXAMPLES))["twin"]
     for fault in faults.rename(columns={"index": "index_"}).itertuples():
         groups[fault.fault].append(fault)
     return [
         {
             "name": name,
             "count": len(group),
+            "pictures": "pair" if name in TWIN_RULES else "picture",
             "severity": group[0].severity,
             "reason": group[0].reason,
             "advice": group[0].advice,
-            "rows": [_example(fault, tables) for fault in group[:EXAMPLES]],
+            "rows": [_example(fault, tables, twins) for fault in group[:EXAMPLES]],
         }
         for name, group in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
 
-def _example(fault: Any, tables: Tables) -> dict[str, str]:
-    """One row of the page. Only pictures decoded before are shown: nothing outside the data is opened."""
+def _example(fault: Any, tables: Tables, twins: pd.Series) -> dict[str, Any]:
+    """One row of the page. Only pictures decoded before are shown: nothing outside the data is opened.
+
+    Args:
+        twins: labels of the images that are shown beside, by the label of the fault.
+    """
+    shown = [_image_of(fault, tables.images)]
+    if fault.Index in twins.index:
+        shown.append(tables.images.loc[twins[fault.Index]])
     text = "" if pd.isna(fault.value) else str(fault.value)
     return {
         "row": "" if pd.isna(fault.row) else str(fault.row),
         "image_id": "" if pd.isna(fault.image_id) else str(fault.image_id),
         "value": text[:200] if text.isprintable() else text[:200].encode("unicode_escape").decode(),
-        "thumbnail": _thumbnail(_image_of(fault, tables.images), tables.frames),
+        "thumbnails": [uri for image in shown if (uri := _thumbnail(image, tables.frames))],
     }
 
 

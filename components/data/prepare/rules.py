@@ -55,6 +55,18 @@ DOUBLE_BYTE = ("gbk", "big5", "cp932", "cp949")
 GLUED = re.compile("[A-Za-z][^ -~\\s]|[^ -~\\s][A-Za-z]")
 """A Latin letter beside another script's."""
 
+DARK = 16
+"""Mean grey, of 255: nearly black."""
+
+EMPTY = 4
+"""Standard deviation of grey: one colour, and what JPEG makes of it."""
+
+BLURRED = 0.33
+"""Sharpness (`components.data.looks`): a blur as wide as a hundredth of the picture, or wider."""
+
+ODD_ASPECT = 3
+"""Of the longer to the shorter side: the square crop keeps a third at most."""
+
 SEVERITIES = ("report", "quarantine", "fail")
 
 
@@ -183,6 +195,28 @@ def ambiguous_ids(images: pd.DataFrame) -> pd.Series:
     """An id that stands for one file only."""
     distinct = images.groupby("image_id")["file_name"].transform("nunique")
     return ~(distinct > 1)
+
+
+def clear(images: pd.DataFrame) -> pd.Series:
+    """Not blurred, as far as there is anything to see."""
+    return ~(images["sharpness"] < BLURRED) | (images["contrast"] < EMPTY)
+
+
+def usual_aspect(images: pd.DataFrame) -> pd.Series:
+    """Neither side is more than `ODD_ASPECT` times the other; unknown sizes are another check's matter."""
+    sides = images[["width", "height"]].astype("float64")
+    return ~(sides.max(axis=1) > ODD_ASPECT * sides.min(axis=1))
+
+
+def no_near_leak(images: pd.DataFrame) -> pd.Series:
+    """As `in_one_split` of near twins; of equal files that rule itself tells."""
+    return in_one_split("twins")(images) | ~in_one_split("sha256")(images)
+
+
+def once_in_train(images: pd.DataFrame) -> pd.Series:
+    """No picture of train is a near twin, or a copy, of one before it there."""
+    again = images.duplicated(["twins", "split"]) & filled(images["twins"])
+    return ~(again & (images["split"] == SPLITS[0]))
 
 
 def scored(splits: pd.Series) -> bool:

@@ -4,6 +4,7 @@ They look at the canonical tables (`components.data.tables`) with a few columns 
 
     problem, detail   what reading or decoding found (`prepare.ingest`); missing when all is well
     num_captions      of an image
+    twins             what near twins have in common (`prepare.twins`); missing for an image without one
     split             of a caption's image; missing when there is no such image
     key               a caption as a reader sees it: Unicode normal form, lower case, single spaces
 
@@ -15,6 +16,7 @@ from pandera.pandas import Column, DataFrameSchema
 
 from components.data.prepare import rules
 from components.data.prepare.rules import filled, found, rule, without
+from components.data.prepare.twins import LEAK, REPEATED
 from components.data.tables import SPLITS, among
 
 MAX_CHARACTERS = 10_000
@@ -122,6 +124,28 @@ IMAGES = DataFrameSchema(
                 ),
             ],
         ),
+        "brightness": Column(
+            float,
+            rule(
+                "image-dark",
+                lambda means: ~(means < rules.DARK),
+                "it is nearly black, and the tower sees nothing",
+                "look at it",
+                severity="report",
+            ),
+            nullable=True,
+        ),
+        "contrast": Column(
+            float,
+            rule(
+                "image-almost-empty",
+                lambda deviations: ~(deviations < rules.EMPTY),
+                "it is of one colour all over, as the picture that stands for a missing one",
+                "look at it",
+                severity="report",
+            ),
+            nullable=True,
+        ),
     },
     checks=[
         rule(
@@ -136,6 +160,34 @@ IMAGES = DataFrameSchema(
             rules.in_one_split("sha256"),
             "the same picture is also in a split that is reported on: the score would be worthless",
             "keep it there only",
+        ),
+        rule(
+            LEAK,
+            rules.no_near_leak,
+            "nearly the same picture is also in a split that is reported on: the score would be too good",
+            "look at the pairs; data.severity: {leak-by-near-twin: quarantine} keeps the later split's",
+            severity="report",
+        ),
+        rule(
+            REPEATED,
+            rules.once_in_train,
+            "nearly the same picture stands in train before: it counts double",
+            "look at the pairs; data.severity: {near-twin-in-train: quarantine} keeps the first",
+            severity="report",
+        ),
+        rule(
+            "image-blurred",
+            rules.clear,
+            "nothing in it is sharp",
+            "look at it",
+            severity="report",
+        ),
+        rule(
+            "image-odd-aspect",
+            rules.usual_aspect,
+            "two thirds or more of it are lost to the square crop",
+            "look at it, crop it",
+            severity="report",
         ),
     ],
     name="images",
@@ -250,11 +302,19 @@ CAPTIONS = DataFrameSchema(
 )
 
 
+NOTHING = {name: pd.Series(dtype="str") for name in ("problem", "detail")}
+LOOKS = {
+    **{name: pd.Series(dtype="float64") for name in ("brightness", "contrast", "sharpness")},
+    **{name: pd.Series(dtype="Int64") for name in ("width", "height")},
+    "twins": pd.Series(dtype="str"),
+}
+
+
 def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The canonical tables with the columns that the schemas look at besides."""
-    nothing = {"problem": pd.Series(dtype="str"), "detail": pd.Series(dtype="str")}
-    images = images.assign(**{name: column for name, column in nothing.items() if name not in images})
-    captions = captions.assign(**{name: column for name, column in nothing.items() if name not in captions})
+    images = images.assign(**{name: column for name, column in LOOKS.items() if name not in images})
+    images = images.assign(**{name: column for name, column in NOTHING.items() if name not in images})
+    captions = captions.assign(**{name: column for name, column in NOTHING.items() if name not in captions})
     counts = captions["image_id"].value_counts()
     split_of = images.dropna(subset="image_id").drop_duplicates("image_id").set_index("image_id")["split"]
     keys = rules.normal_forms(captions["caption"])

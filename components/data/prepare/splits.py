@@ -2,21 +2,26 @@
 
 import hashlib
 
+import numpy as np
 import pandas as pd
 
 from components.config import DataParams
+from components.data.prepare.twins import connected
 from components.data.tables import SPLITS
 from components.errors import UserError
 
+MANY = 10  # twins, at least, before they are too many
+
 
 def assign_splits(images: pd.DataFrame, data: DataParams) -> pd.Series:
-    """The split of every image, of the columns image_id, sha256, split and perhaps group.
+    """The split of every image, of the columns image_id, sha256, split and perhaps group, twins.
 
     Where `data.splits` is `given`, the source's; `hash` makes them; `auto`, if the source has none at all, or
     train only. `complete` keeps the source's and makes what is missing: val of a share of train, test of half
     of val.
     A group (the column `group`; else the picture's content) goes to one split, decided by its hash with the
-    seed alone: adding images moves no other image. Pictures of equal content go with the first of them.
+    seed alone: adding images moves no other image. Pictures of equal content, and near twins, go with the
+    first of them, and so do their groups.
 
     Raises:
         UserError: `complete`, and there is no train split.
@@ -42,11 +47,29 @@ def assign_splits(images: pd.DataFrame, data: DataParams) -> pd.Series:
 
 
 def _groups(images: pd.DataFrame) -> pd.Series:
+    """The name of each image's group: that of the first image that it is connected with."""
     content = images["sha256"].fillna(images["image_id"]).fillna("")
-    if "group" not in images:
-        return content
-    group = images["group"].astype("str").fillna(content)
-    return group.groupby(content).transform("first")
+    name = images["group"].astype("str").fillna(content) if "group" in images else content
+    keys = [content, name, _few_twins(images)] if "twins" in images else [content, name]
+    first = connected(len(images), map(_with_first, keys))
+    return pd.Series(name.to_numpy()[first], images.index)
+
+
+def _few_twins(images: pd.DataFrame) -> pd.Series:
+    """The column `twins`, without groups of more than a tenth of the data: frames of a camera that stands
+    still are all alike, and would be one split.
+    """
+    size = images["twins"].map(images["twins"].value_counts())
+    return images["twins"].where(size <= max(MANY, len(images) / 10))
+
+
+def _with_first(keys: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rows: each that has a key, and the first of its key."""
+    codes, distinct = pd.factorize(keys)
+    rows = np.flatnonzero(codes >= 0)
+    first = np.full(len(distinct), len(keys))
+    np.minimum.at(first, codes[rows], rows)
+    return rows, first[codes[rows]]
 
 
 def _position(group: str, seed: int) -> float:

@@ -5,6 +5,7 @@ import pandera.pandas as pa
 
 from components.data.prepare.rules import RULES
 from components.data.prepare.schema import CAPTIONS, IMAGES, annotate
+from components.data.prepare.twins import BITS, counterparts
 from components.data.tables import SPLITS, Tables
 
 FAULT_COLUMNS = ["table", "index", "row", "image_id", "column", "value", "fault", "reason", "advice"]
@@ -52,6 +53,8 @@ def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame, shown: str) ->
     for column in ("row", "image_id"):
         faults[column] = frame[column].reindex(rows).set_axis(rows.index) if column in frame else pd.NA
     _fill_values(faults, frame, rows, shown)
+    if table == IMAGES.name:
+        faults["value"] = _name_twins(faults, frame).combine_first(faults["value"])
     if of_splits.any() and "split" in frame:
         faults.loc[of_splits, "value"] = _sizes(frame)
     faults["table"] = table
@@ -67,6 +70,20 @@ def _fill_values(faults: pd.DataFrame, frame: pd.DataFrame, rows: pd.Series, sho
     of_file = faults["column"] == "problem"
     text = faults["value"].astype("str").where(faults["index"].isna(), values.reindex(faults.index))
     faults["value"] = text.where(~of_file, details.reindex(faults.index))
+
+
+def _name_twins(faults: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
+    """'a.jpg in train, b.jpg in test: 3 of 256 bits differ', by the labels of those faults."""
+    pairs = counterparts(images, faults)
+    one = images.loc[faults.loc[pairs.index, "index"]]
+    other = images.loc[pairs["twin"]]
+    texts = [
+        f"{a} in {where}, {b} in {elsewhere}: {bits} of {BITS} bits differ"
+        for a, where, b, elsewhere, bits in zip(
+            one["file_name"], one["split"], other["file_name"], other["split"], pairs["distance"], strict=True
+        )
+    ]
+    return pd.Series(texts, pairs.index, dtype="str")
 
 
 def _sizes(images: pd.DataFrame) -> str:

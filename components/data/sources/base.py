@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from components.config import Section
+from components.data.looks import Look, look_at
 from components.data.pictures import Problem, content, load_rgb
 from components.data.shards import Slice
 from components.data.sources.archives import ZIP, archives, unpack
@@ -70,6 +71,7 @@ class Found:
     height: int
     sha256: str
     frames: list[Slice]
+    look: Look
 
 
 SAMPLE = 20  # names of pictures that are looked for to find their folder
@@ -120,9 +122,9 @@ class Source(ABC):
             Problem: it is damaged, or of a size or mode that nobody meant.
         """
         data = content(place)
-        width, height = load_rgb(data).size
+        picture = load_rgb(data)
         whole = Slice(place.file, place.offset, len(data))
-        return Found(width, height, hashlib.sha256(data).hexdigest(), [whole])
+        return Found(*picture.size, hashlib.sha256(data).hexdigest(), [whole], look_at(picture))
 
     def annotation_files(self) -> dict[Path, str | None]:
         """File -> the split that params.yaml gives it, if any.
