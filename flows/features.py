@@ -1,16 +1,20 @@
-"""Stage `features`: the frozen vision tower over every image, once.
+"""Stage `features`: the frozen vision tower over every image, once; and which images it cannot tell apart.
 
 python -m flows.features
 """
 
 from typing import Literal
 
+import pandas as pd
+
 from components.config import Params
+from components.data.prepare.rules import BY_EMBEDDING, RULES
 from components.data.tables import Tables, read_tables
+from components.features.near_twins import COLUMNS, find_near_twins, report_near_twins
 from components.features.store import Features, FeatureStore, plan_shards, seal, write_meta
 from flows.feature_shards import compute_shard
 from flows.parallel import Runner, map_task
-from flows.paths import FEATURES, PREPARED, TOWERS, require_towers
+from flows.paths import FEATURES, PREPARED, TOWERS, VALIDATION, require_towers
 from flows.stage import main, stage
 
 
@@ -27,6 +31,7 @@ def features() -> None:
     if not settings.cache:
         FEATURES.mkdir(parents=True, exist_ok=True)
         write_meta(FEATURES, {"encoder_id": tower, "images": 0})
+        report_near_twins(pd.DataFrame(columns=COLUMNS), tables, VALIDATION.parent)
         print("features.cache is false: pictures are encoded in training and evaluation, every time.")
         return
     shards = plan_shards(FEATURES, tables.images, tower, views=settings.views)
@@ -45,6 +50,9 @@ def features() -> None:
         batch_size=settings.batch_size,
     )
     seal(FEATURES, tables.images, tower, settings.views)
+    pairs = find_near_twins(FeatureStore(FEATURES), tables.images, params.data.seed)
+    severity = params.data.severity.get(BY_EMBEDDING, RULES[BY_EMBEDDING].severity)
+    report_near_twins(pairs, tables, VALIDATION.parent, severity)
 
 
 def open_features(

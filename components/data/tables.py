@@ -7,7 +7,9 @@
     images-00000.tar   pictures (`components.data.shards`)
     LICENCE            whose the data are and what may be done with them, if anybody said so
 
-Further columns of an image are optional. Evaluation reads two of them, which say what is true of a picture:
+Further columns of an image are optional. Four say how it looks (`components.data.looks`): phash, which near
+twins share but for a few bits, brightness, contrast and sharpness. Evaluation reads two that say what is true
+of a picture:
 
     objects            what is in it: a list of lists, each the name of an object and its synonyms;
                        missing where nobody knows, empty where there is nothing

@@ -1,4 +1,4 @@
-"""Nearly the same picture in two splits or twice in train, and pictures with nothing to see: found and told."""
+"""Nearly the same picture in two splits, or twice in train; pictures with nothing to see: found and told."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,8 @@ class Album:
 
     def add(self, name: str, picture: Image.Image, split: str | None, **options) -> None:
         picture.save(self.folder / name, **options)
-        self.rows.append({"image": name, "caption": f"picture number {len(self.rows)} of many", "split": split})
+        caption = f"picture number {len(self.rows)} of many"
+        self.rows.append({"image": name, "caption": caption, "split": split})
 
     def prepare(self, **data) -> Tables:
         table = pd.DataFrame(self.rows).dropna(axis=1)
@@ -152,7 +153,7 @@ def hashes(number: int, seed: int = 0) -> np.ndarray:
 
 def test_pairs_are_those_of_brute_force() -> None:
     codes = hashes(600)
-    found = {(min(a, b), max(a, b)) for some in near_pairs(codes) for a, b in zip(*map(list, some), strict=True)}
+    found = {(min(pair), max(pair)) for some in near_pairs(codes) for pair in zip(*some, strict=True)}
     a, b = np.triu_indices(len(codes), 1)
     near = distances(codes[a], codes[b]) <= RADIUS
     assert found == set(zip(a[near], b[near], strict=True)) and len(found) > 300

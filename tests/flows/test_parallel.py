@@ -118,7 +118,10 @@ def test_pictures_that_cannot_be_read_are_named_and_cost_no_other_its_caption(mo
 def test_several_threads_compute_once_and_a_store_can_be_switched_off(compute):
     first = compute(workers=2)
     assert compute(workers=2) == first
+    report = Path("reports/data/near_twins.json")
+    assert json.loads(report.read_text())["compared"]["train"] > 0
     compute(cache=False)
+    assert json.loads(report.read_text())["compared"]["train"] == 0  # nothing is kept that could be compared
     assert isinstance(stage.open_features(Params.load(), read_tables("data/prepared")), LiveFeatures)
 
 

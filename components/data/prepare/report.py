@@ -97,8 +97,8 @@ def in_two_splits(tables: Tables) -> dict[str, Any]:
 
 
 def data_metrics(path: str | Path) -> dict[str, float]:
-    """The counts in the validation.json at `path` as MLflow metrics: data/images/train, data/faults/...,
-    none without it.
+    """The counts in the validation.json at `path`, and in near_twins.json beside it, as MLflow metrics:
+    data/images/train, data/faults/..., data/near_twins/...; none without the file.
     """
     path = Path(path)
     if not path.exists():
@@ -108,6 +108,9 @@ def data_metrics(path: str | Path) -> dict[str, float]:
     for group in ("images", "faults", "reported", "quarantined", "left_out"):
         counts |= {f"{group}/{name}": number for name, number in summary[group].items()}
     counts["sentences_in_two_splits"] = summary.get("sentences_in_two_splits", {}).get("number", 0)
+    if (beside := path.with_name("near_twins.json")).exists():
+        found = json.loads(beside.read_text(encoding="utf-8"))["near_twins"]
+        counts |= {f"near_twins/{name}": number for name, number in found.items()}
     return {f"data/{name}": float(number) for name, number in counts.items()}
 
 

@@ -77,11 +77,20 @@ class Rule(NamedTuple):
     advice: str
     severity: str | None = None  # of SEVERITIES; None: data.on_invalid
     reportable: bool = True  # False: nothing downstream could use such a row
+    removable: bool = True  # False: found when the data set is complete
 
+
+BY_EMBEDDING = "leak-by-embedding"
 
 RULES: dict[str, Rule] = {
     "column_in_dataframe": Rule("a column is missing", "write the table anew", reportable=False),
     "dtype": Rule("a column has values of the wrong type", "write the table anew", reportable=False),
+    BY_EMBEDDING: Rule(
+        "the tower sees nearly the same picture in two splits (stage `features`)",
+        "look at near_twins.png",
+        severity="report",
+        removable=False,
+    ),
 }
 """Name of a check -> its reason and advice; filled by `rule`."""
 
@@ -109,7 +118,8 @@ def severities(on_invalid: str, given: Mapping[str, str]) -> dict[str, str]:
     """Rule -> what is done about its faults: what `given` says, else the rule's own way, else `on_invalid`.
 
     Raises:
-        UserError: no such rule; or `report` for one whose rows nothing downstream could use.
+        UserError: no such rule; `report` for one whose rows nothing downstream could use; `quarantine` for
+        one that looks at a complete data set.
     """
     for name, severity in given.items():
         if name not in RULES:
@@ -119,6 +129,11 @@ def severities(on_invalid: str, given: Mapping[str, str]) -> dict[str, str]:
             raise UserError(
                 f"data.severity: {name} cannot be 'report': nothing could be done with such a row. "
                 "Take quarantine or fail."
+            )
+        if severity == "quarantine" and not RULES[name].removable:
+            raise UserError(
+                f"data.severity: {name} cannot be 'quarantine': it is found when the data set is complete. "
+                "Take report or fail."
             )
     return {name: given.get(name) or rule.severity or on_invalid for name, rule in RULES.items()}
 

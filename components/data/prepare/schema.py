@@ -165,7 +165,7 @@ IMAGES = DataFrameSchema(
             LEAK,
             rules.no_near_leak,
             "nearly the same picture is also in a split that is reported on: the score would be too good",
-            "look at the pairs; data.severity: {leak-by-near-twin: quarantine} keeps the later split's",
+            "look at the pairs; data.severity: {leak-by-near-twin: quarantine} takes out those of train",
             severity="report",
         ),
         rule(

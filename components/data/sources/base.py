@@ -124,7 +124,8 @@ class Source(ABC):
         data = content(place)
         picture = load_rgb(data)
         whole = Slice(place.file, place.offset, len(data))
-        return Found(*picture.size, hashlib.sha256(data).hexdigest(), [whole], look_at(picture))
+        digest = hashlib.sha256(data).hexdigest()
+        return Found(picture.width, picture.height, digest, [whole], look_at(picture))
 
     def annotation_files(self) -> dict[Path, str | None]:
         """File -> the split that params.yaml gives it, if any.
