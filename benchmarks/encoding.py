@@ -4,7 +4,8 @@
     python -m benchmarks.encoding --readers 0 8 --small    # the embedded tower, pretrained/clip
 
 `waits` is the share of the time in which the tower has nothing to do: 1 - (its time for the same number of
-preprocessed batches, measured before and after) / (time of all). 0 readers open pictures in its own thread.
+batches that are there already, measured before and after) / (time of all). 0 readers open pictures in its own
+thread.
 """
 
 import argparse
@@ -47,9 +48,9 @@ def full_size(folder: Path) -> Path:
 
 
 def tower_alone(encoder: ClipEncoder, tables: Tables, number: int, batch: int) -> float:
-    """Seconds for `number` pictures that are there already, preprocessed and on the device."""
+    """Seconds for `number` pictures that are on the device already."""
     frames = [tables.open_frames(image_id)[0] for image_id in tables.images["image_id"][:batch]]
-    pixels = encoder.preprocess(frames).to(encoder.device)
+    pixels = torch.from_numpy(encoder.fit(frames)).to(encoder.device)
     encoder(pixels)[1].cpu()
     start = time.perf_counter()
     for first in range(0, number, batch):

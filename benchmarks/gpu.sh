@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What only a GPU can do or tell, in under ten minutes, with PyTorch, transformers, numpy, pandas, pydantic and this
 # folder alone: the towers' pre-training and that of the bridges go on, then captions on the GPU against the CPU's,
-# the loader, and the training step at full size.
+# the loader, encoding, and the training step at full size.
 #
 #   OUT=gpu CLIP_MINUTES=4 GPT2_MINUTES=0 CAPTIONER_MINUTES=3 benchmarks/gpu.sh
 #
@@ -27,5 +27,6 @@ pretrain() { # name, minutes, batch size on a GPU, batch size on a CPU, further 
   pretrain captioner "${CAPTIONER_MINUTES:-3}" 256 16
   python3 -m benchmarks.gpu
   python3 -m benchmarks.loader
+  python3 -m benchmarks.encoding --pictures "$(batch 8192 64)" --readers 0 4 16
   python3 -m benchmarks.model --only gpu
 } 2>&1 | tee "$OUT/gpu.log"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -76,18 +77,33 @@ class ClipEncoder:
         """See the function of this name."""
         return encoder_id(self.folder, self.feature_layer, self.bf16)
 
-    def preprocess(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """[n x 3 x h x w], as the tower was trained."""
-        return self.processor(list(pictures), return_tensors="pt")["pixel_values"]
+    def fit(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Scaled and cropped as the tower was trained, still as bytes [n x 3 x h x w].
+
+        What a reader does, so without PyTorch: each thread would bring threads of its own along.
+        """
+        whole = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
+        return self.processor(list(pictures), **whole)["pixel_values"]
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """What `fit` gives as the tower takes it (float32, same shape), on the encoder's device: to the bit
+        what the processor makes of it.
+        """
+        values, processor = pixels.to(self.device, non_blocking=True), self.processor
+        values = (values.double() * processor.rescale_factor if processor.do_rescale else values).float()
+        if processor.do_normalize:
+            values -= values.new_tensor(processor.image_mean).view(-1, 1, 1)
+            values /= values.new_tensor(processor.image_std).view(-1, 1, 1)
+        return values
 
     @torch.inference_mode()
-    def __call__(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """[n x 3 x h x w] -> hidden states [n x num_tokens x width], unit embeddings [n x projection].
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """What `fit` gives -> hidden states [n x num_tokens x width], unit embeddings [n x projection].
 
         Both on the encoder's device, which may still be at work on them.
         """
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-            hidden, outputs = self.vision.read(pixel_values.to(self.device))
+            hidden, outputs = self.vision.read(self.normalized(pixels))
         return hidden, normalize(self.projection(outputs.pooler_output.float()), dim=-1)
 
     def encode(
@@ -108,30 +124,29 @@ class ClipEncoder:
         wanted = zip(image_ids, views or [0] * len(image_ids), strict=True)
         frames_of_a_clip = tables.images["num_frames"].mean() if "num_frames" in tables.images else 1
 
-        def read(image: tuple[str, int]) -> Tensor:
-            """A picture or clip [frames x 3 x h x w]; in memory that a GPU copies from by itself."""
+        def read(image: tuple[str, int]) -> np.ndarray:
+            """A picture or clip [frames x 3 x h x w]."""
             image_id, view = image
             frames = tables.open_frames(image_id)
-            if view:
-                frames = augment(frames, tables.digests[image_id], view)
-            pixels = self.preprocess(frames)
-            return pixels.pin_memory() if self.device == "cuda" else pixels
+            return self.fit(augment(frames, tables.digests[image_id], view) if view else frames)
 
         parts = []
         pictures = ahead(read, wanted, self.readers, depth=int(batch_size / frames_of_a_clip) + 1)
         for batch in in_batches(pictures, batch_size):
-            on_device = torch.cat([part.to(self.device, non_blocking=True) for part in batch])
-            features, embeds = self(on_device)
+            pixels = torch.from_numpy(np.concatenate(batch))
+            # from pinned memory a GPU copies by itself
+            features, embeds = self(pixels.pin_memory() if self.device == "cuda" else pixels)
             parts.append((features.half(), embeds))
-            progress(len(on_device))
+            progress(len(pixels))
         features, embeds = zip(*parts, strict=True)
         # off the device once: until here a GPU goes on without waiting for us
         return torch.cat(features).cpu(), torch.cat(embeds).cpu()
 
 
-def in_batches(parts: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+def in_batches(parts: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
     """Parts [n x ...] in lists of `size` rows, cut where a list is full; the last one may have fewer."""
-    batch, room = [], size
+    batch: list[np.ndarray] = []
+    room = size
     for part in parts:
         while len(part) >= room:
             yield [*batch, part[:room]]

@@ -66,7 +66,9 @@ def test_folders_load_with_transformers_alone(towers):
 
 def test_whatever_is_stored_is_computed_in_float32(towers, tables, params, tmp_path):
     encoder = ClipEncoder(towers / "clip", params.model.feature_layer)
-    features, embeds = encoder(encoder.preprocess([tables.open_image(tables.images["image_id"][0])]))
+    features, embeds = encoder(
+        torch.from_numpy(encoder.fit([tables.open_image(tables.images["image_id"][0])]))
+    )
     assert features.dtype == embeds.dtype == torch.float32
     model = CaptionModel.from_towers(towers / "clip", towers / "gpt2")
     assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
