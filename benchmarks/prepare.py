@@ -33,11 +33,9 @@ def make_project(folder: Path, number: int) -> None:
     for name in NEEDED:
         (folder / name).symlink_to(ROOT / name)
     rng = np.random.default_rng(0)
-    base = np.asarray(Image.fromarray(rng.integers(0, 255, (12, 16, 3), np.uint8)).resize((320, 240)))
     for index in range(number):
-        pixels = np.roll(base, (index % 240, index // 240), (0, 1)) + rng.integers(
-            0, 12, base.shape, np.uint8
-        )
+        base = Image.fromarray(rng.integers(0, 240, (12, 16, 3), np.uint8)).resize((320, 240))
+        pixels = np.asarray(base) + rng.integers(0, 12, (240, 320, 3), np.uint8)
         Image.fromarray(pixels).save(folder / "raw" / "photos" / f"{index:06d}.jpg", quality=90)
     names = [f"{index:06d}.jpg" for index in range(number)]
     captions = [f"picture number {index} of many" for index in range(number)]

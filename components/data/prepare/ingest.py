@@ -178,14 +178,19 @@ def inside(root: Path, name: str) -> Path:
         if path.is_absolute() or ".." in path.parts or "\x00" in name:
             raise Problem("image-outside", name)
     try:
-        file = next((root / n for n in _spellings(name) if (root / n).is_file()), root / name)
-        if not file.resolve().is_relative_to(root.resolve()):
+        file = next((path for n in _spellings(name) if (path := root / n).is_file()), root / name)
+        if not file.resolve().is_relative_to(_real(root)):
             raise Problem("image-outside", f"{name} links to {file.resolve()}")
         if not file.is_file():
             raise Problem("image-missing", "a folder" if file.is_dir() else not_found(root, name))
     except OSError as error:  # a name that the file system cannot have
         raise Problem("image-missing", error.strerror or str(error)) from None
     return file
+
+
+@lru_cache
+def _real(root: Path) -> Path:
+    return root.resolve()
 
 
 def _spellings(name: str) -> Iterator[str]:

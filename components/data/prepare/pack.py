@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from functools import cache, partial
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -87,9 +88,11 @@ def pack_shard(piece: Piece, progress: Progress | None, *, work: Path, identity:
 def portable(frames: pd.DataFrame, out: Path) -> pd.DataFrame:
     """`frames` with files inside the project (the working directory) as seen from `out`: it may move."""
 
+    here, seen_from_out = Path.cwd(), cache(partial(os.path.relpath, start=out))
+
     def seen(file: str) -> str:
-        inside = Path(file).is_relative_to(Path.cwd())
-        return Path(os.path.relpath(file, out)).as_posix() if inside else file
+        path = Path(file)
+        return Path(seen_from_out(path.parent), path.name).as_posix() if here in path.parents else file
 
     names = {file: seen(file) for file in frames["file"].unique()}
     return frames.assign(file=frames["file"].map(names))
