@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CALLED_AS = "CAPTIONER_CALLED_AS"
+"""The variable in which `captioner` says what was typed; of this program, not of those that it starts."""
+_called_as = os.environ.pop(CALLED_AS, None)
 
 
 def command_line(description: str | None) -> argparse.ArgumentParser:
-    """The parser of a program; `--help` shows `description`, a docstring, as it stands."""
+    """The parser of a program; `--help` shows `description`, a docstring, which calls it as the user did."""
     shown = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(
-        prog=f"python -m {program_name()}", description=description, formatter_class=shown
-    )
+    typed = _called_as or f"python -m {_module_name()}"
+    told = (description or "").replace(f"python -m {_module_name()}", typed)
+    return argparse.ArgumentParser(prog=typed, description=told, formatter_class=shown)
 
 
 def program_name() -> str:
-    """`flows.train` of `python -m flows.train`."""
+    """`flows.train` of `python -m flows.train`; `captioner train` of that."""
+    return _called_as or _module_name()
+
+
+def _module_name() -> str:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec.name if spec else Path(sys.argv[0]).stem
 

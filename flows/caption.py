@@ -1,5 +1,6 @@
 """Caption any pictures and clips with a registered (or saved) captioner.
 
+python -m flows.caption docs/example.png
 python -m flows.caption photo.jpg folder/ --out captions.jsonl
 python -m flows.caption photo.jpg clip.mp4 --model models:/clip-gpt2-captioner/3
 python -m flows.caption folder/ --model models/mlp --out captions.jsonl --task-runner ray --workers 4
@@ -18,10 +19,11 @@ from components.data.pictures import Problem, load_rgb
 from components.errors import UserError
 from components.files import atomic_path
 from components.program import command_line
-from components.registry.versions import ADDRESS, CHAMPION, pinned
+from components.registry.versions import ADDRESS, CHAMPION, NothingRegistered, pinned
 from components.tracking.store import tracking_uri
 from flows.caption_batches import Batch, caption_batch
 from flows.parallel import Runner, RunnerName, map_task
+from flows.paths import BRIDGE
 from flows.stage import main, stage
 
 FILES = 256  # of a task, at most: it opens some while it captions others
@@ -48,7 +50,7 @@ def caption(
     end; files of folders that are neither picture nor clip are left out, and named.
 
     Args:
-        model: models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the champion of `register.name`
+        model: models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: `best_there_is`
         num_frames: of a clip, that the model sees; default: as many as it was trained with
         bf16, torch_compile: see `components.model.for_inference`
         task_runner, address, workers: see `flows.parallel.Runner`
@@ -63,7 +65,7 @@ def caption(
         caption_batch,
         batches,
         [len(batch.files) for batch in batches],
-        **located(model or champion()),
+        **located(model or best_there_is()),
         num_frames=num_frames,
         bf16=bf16,
         torch_compile=torch_compile,
@@ -91,6 +93,17 @@ def tell(rows: list[dict[str, str]], left_out: list[str]) -> None:
 def champion() -> str:
     """Of the registered model that params.yaml names."""
     return f"{ADDRESS}{Params.load().register_.name}@{CHAMPION}"
+
+
+def best_there_is() -> str:
+    """The champion; where nothing is registered yet, a bridge that comes with the project, and says so."""
+    try:
+        return pinned(champion())
+    except NothingRegistered:
+        if not BRIDGE.exists():
+            raise
+        print(f"Nothing is registered yet: captions by {BRIDGE}. `make run` trains one.", file=sys.stderr)
+        return str(BRIDGE)
 
 
 def located(model: str) -> dict[str, str | None]:
@@ -179,7 +192,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = command_line(__doc__)
     parser.add_argument("paths", nargs="+", metavar="IMAGE_CLIP_OR_FOLDER")
     parser.add_argument(
-        "--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the @champion"
+        "--model",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder; default: the @champion, or if nothing is "
+        "registered yet, a bridge that comes with the project",
     )
     parser.add_argument("--num-frames", type=int, help="of a clip; default: as many as in training")
     parser.add_argument("--bf16", action="store_true", help="twice as fast on a GPU or a CPU with AMX")

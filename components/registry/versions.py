@@ -40,6 +40,10 @@ As a service: `mlflow models serve -m models:/{name}@champion --env-manager loca
 """
 
 
+class NothingRegistered(UserError):
+    """There is no version of a model at all."""
+
+
 def log_captioner(
     model: "torch.nn.Module",
     run_id: str,
@@ -138,7 +142,7 @@ def open_store() -> Store:
     """
     database = project_root() / "mlruns" / "mlflow.db"
     if not (database.exists() or os.environ.get("MLFLOW_TRACKING_URI")):
-        raise UserError(
+        raise NothingRegistered(
             f"{database}: no such file, so nothing is registered yet. Train and register: dvc repro. "
             "Elsewhere than in the project's root: MLFLOW_TRACKING_URI=sqlite:////PROJECT/mlruns/mlflow.db"
         )
@@ -160,7 +164,9 @@ def find_version(model: str, store: Store) -> "ModelVersion":
         return found
     known = versions(store, name)
     if not known:
-        raise UserError(f"{model}: no such model is registered yet. Train and register one: dvc repro")
+        raise NothingRegistered(
+            f"{model}: no such model is registered yet. Train and register one: dvc repro"
+        )
     aliases = ", ".join(sorted(store.client.get_registered_model(name).aliases)) or "(none)"
     numbers = ", ".join(str(version.version) for version in reversed(known))
     raise UserError(f"{model}: no such version. There are {numbers}, and the aliases {aliases}.")

@@ -178,7 +178,7 @@ def inside(root: Path, name: str) -> Path:
         if path.is_absolute() or ".." in path.parts or "\x00" in name:
             raise Problem("image-outside", name)
     try:
-        file = next((path for n in _spellings(name) if (path := root / n).is_file()), root / name)
+        file = next((file for n in _spellings(name) if (file := root / n).is_file()), root / name)
         if not file.resolve().is_relative_to(_real(root)):
             raise Problem("image-outside", f"{name} links to {file.resolve()}")
         if not file.is_file():
