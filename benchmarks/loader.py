@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.features import generate
 from components.features.store import FeatureStore
+from components.program import command_line
 
 IMAGES, TOKENS, WIDTH, PROJECTION = 10_000, 50, 768, 512
 BATCH, BATCHES = 256, 39
@@ -70,6 +71,7 @@ def forget(folder: Path) -> None:
 
 def main() -> None:
     """Print a row a way of reading."""
+    command_line(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ids = generate(folder, IMAGES, TOKENS, WIDTH, PROJECTION)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from benchmarks.prepare import NEEDED, ROOT
 from components.data.tables import read_tables
+from components.program import command_line
 from flows.use_profile import profile
 
 FOLDER = ROOT / ".smoke"
@@ -65,6 +66,7 @@ def look() -> None:
 
 
 if __name__ == "__main__":
+    command_line(__doc__).parse_args()
     project()
     run()
     look()
