@@ -164,8 +164,8 @@ class CheckpointMixin:
                 own = cls(config).state_dict()
             _check_shapes(own, _weights_at(path), path)
             raise
-        config.includes_towers = False  # that was the checkpoint's: the next one decides for itself
-        forget_code(config)
+        model.config.includes_towers = False  # that was the checkpoint's: the next one decides for itself
+        forget_code(model.config)
         model.freeze_towers()  # loading makes new parameters, which all ask for gradients
         return model
 

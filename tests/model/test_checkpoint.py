@@ -137,7 +137,7 @@ def test_what_is_pushed_to_the_hub_has_processor_and_code_too(model, tmp_path, m
     model.save_pretrained(tmp_path / "captioner", include_towers=True, push_to_hub=True)
     (names,) = pushed.values()
     assert names >= needed | {"model_captioner.py", "model_pipeline.py"}
-    model.push_to_hub("me/whole")
+    model.push_to_hub("whole")
     assert pushed["me/whole"] == names
 
 
