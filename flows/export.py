@@ -5,7 +5,7 @@
 
 In it: bridge and towers in the type that they were trained in, the model's code, tokenizer, image processor,
 how captions are decoded; of a registered version the model card (README.md) and the licences of what it was
-made of (LICENSE); that of the code (LICENSE.code). `transformers` loads it where this project is not
+made of (LICENSE); that of the code (LICENSE.code, NOTICE). `transformers` loads it where this project is not
 installed, with `trust_remote_code=True`.
 """
 
@@ -20,6 +20,8 @@ from components.registry.card import LICENCES
 from components.registry.flavor import CARD
 from components.registry.versions import ADDRESS, find_version, load_captioner, open_store, pinned
 from components.tracking.faults import friendly
+
+OF_THE_CODE = {"LICENSE": "LICENSE.code", "NOTICE": "NOTICE"}
 
 
 def export(model: str, folder: str | Path) -> None:
@@ -42,8 +44,9 @@ def export(model: str, folder: str | Path) -> None:
         captioner.save_pretrained(fresh, include_towers=True)
         for name, text in about.items():
             (fresh / name).write_text(text, encoding="utf-8")
-        if (ROOT / "LICENSE").exists():
-            shutil.copyfile(ROOT / "LICENSE", fresh / "LICENSE.code")
+        for file, name in OF_THE_CODE.items():
+            if (ROOT / file).exists():  # not where this is installed without its repository
+                shutil.copyfile(ROOT / file, fresh / name)
     size = sum(file.stat().st_size for file in Path(folder).iterdir())
     print(f"{folder}: {captioner.num_parameters():,} parameters, {size / 1e6:,.0f} MB.")
     if not about:

@@ -36,6 +36,7 @@ def test_a_version_becomes_a_folder_that_captions_alone(project, tmp_path, capsy
     card = ModelCard.load(folder / "README.md")
     assert (card.data.pipeline_tag, card.text.strip()) == ("image-text-to-text", "# A captioner")
     assert (folder / "LICENSE").read_text() == "CC0"
+    assert "Apache License" in (folder / "LICENSE.code").read_text()
     files = [tmp_path / f"{i}.png" for i in range(3)]
     for file, picture in zip(files, pictures(3), strict=True):
         picture.save(file)
