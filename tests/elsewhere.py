@@ -24,7 +24,7 @@ trusted = {"trust_remote_code": True}
 
 def piped(folder, pictures, **kwargs):
     pipe = transformers.pipeline("image-text-to-text", model=folder, **trusted)
-    return [answer[0]["generated_text"] for answer in pipe(pictures, **kwargs)]
+    return [[caption["generated_text"] for caption in answer] for answer in pipe(pictures, **kwargs)]
 
 """
 

@@ -41,7 +41,7 @@ def test_a_version_becomes_a_folder_that_captions_alone(project, tmp_path, capsy
     for file, picture in zip(files, pictures(3), strict=True):
         picture.save(file)
     found = elsewhere("answer = piped(folder, pictures)", folder, files, tmp_path)
-    assert found == captioner.caption([Image.open(file) for file in files])
+    assert found == [[caption] for caption in captioner.caption([Image.open(file) for file in files])]
 
 
 def test_what_training_wrote_is_exported_too_but_has_no_card(tmp_path, capsys):

@@ -25,6 +25,7 @@ answer = {
     "generate": processor.batch_decode(model.generate(**processor(images=images))),
     "pipeline": piped(folder, pictures),
     "in batches": piped(folder, pictures, batch_size=3),
+    "three each": piped(folder, pictures, batch_size=3, num_return_sequences=3),
     "one beam": piped(folder, pictures, num_beams=1),
     "begun": piped(folder, pictures[:1], text="two green"),
 }
@@ -64,12 +65,15 @@ def test_an_export_captions_the_same_without_this_project(mapper, seed, pictures
     assert found["classes"] == ["CaptionConfig", "CaptionModel", "CaptionProcessor"]
     assert found["module"].startswith("transformers_modules.")
     assert found["learned"] == sorted(model.bridge_state_dict())
-    for way in ("caption", "generate", "pipeline", "in batches"):
-        assert found[way] == expected
-    assert found["one beam"] == model.caption(images, num_beams=1) != expected
-    assert found["begun"][0].startswith("two green")
+    assert found["caption"] == found["generate"] == expected
+    assert found["pipeline"] == found["in batches"] == [[caption] for caption in expected]
+    several = model.caption(images, num_return_sequences=3)
+    assert found["three each"] == [several[i : i + 3] for i in range(0, len(several), 3)]
+    assert found["one beam"] == [[caption] for caption in model.caption(images, num_beams=1)]
+    assert found["one beam"] != found["pipeline"]
+    assert found["begun"][0][0].startswith("two green")
     again = tmp_path / "captioner-again"
-    assert elsewhere("answer = piped(folder, pictures)", again, pictures, tmp_path) == expected
+    assert elsewhere("answer = piped(folder, pictures)", again, pictures, tmp_path) == found["pipeline"]
 
 
 def test_without_trust_nothing_of_it_runs(tmp_path):
