@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all."""
 
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,3 +26,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         fresh.replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def follow_umask(folder: Path) -> None:
+    """Give the weights in `folder` the mode of any new file: safetensors writes its files for their owner
+    alone (0600), whatever the umask says.
+    """
+    probe = folder / ".mode"
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)

@@ -21,6 +21,7 @@ PROGRAMS = {
     "report": ("flows.report", "stage: the page to look at"),
     "register": ("flows.register", "stage: versions, and the champion"),
     "compare": ("flows.compare", "is the difference between two runs real?"),
+    "export": ("flows.export", "a captioner as a folder that needs nothing of this project; for the hub"),
     "reproduce": ("flows.reproduce", "make a version again, to the last digit"),
     "use-profile": ("flows.use_profile", "lay profiles, or KEY=VALUE, over params.yaml"),
     "prefect-server": ("flows.prefect_server", "Prefect's server and a worker"),

@@ -1,8 +1,12 @@
 """Outputs appear whole or not at all."""
 
-import pytest
+import os
 
-from components.files import atomic_path
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from components.files import atomic_path, follow_umask
 
 
 def test_a_file_appears_when_complete(tmp_path):
@@ -29,3 +33,15 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_weights_can_be_read_by_whom_the_umask_lets(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+        follow_umask(tmp_path)
+    finally:
+        os.umask(before)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == mode

@@ -17,13 +17,14 @@ from components.model import CaptionConfig, CaptionModel, CaptionProcessor
 WORDS = ["a", "red", "apple", "left", "of", "two", "green", "cars", "and", "three", "dogs", "blue", "house"]
 
 
-def tiny_captioner(seed: int = 0, resampler: bool = True) -> CaptionModel:
+def tiny_captioner(seed: int = 0, resampler: bool = True, mapper: str = "mlp") -> CaptionModel:
     """Different seeds give different captions; its gates are open, so that pictures matter."""
     torch.manual_seed(seed)
     tokenizer = _tokenizer()
     config = CaptionConfig(
         vision_config=_vision(),
         text_config=_text(tokenizer),
+        mapper=mapper,
         mapper_mlp_dim=16,
         resampler=resampler,
         resampler_depth=1,

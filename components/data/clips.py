@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from components.data.pictures import MAX_PIXELS, PICTURE_ENDINGS, Problem, opened, to_rgb
+from components.data.pictures import MAX_PIXELS, PICTURE_ENDINGS, Problem, opened
+from components.data.rgb import to_rgb
 
 if TYPE_CHECKING:
     from av import VideoFrame

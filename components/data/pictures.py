@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from components.data.rgb import to_rgb
 from components.data.shards import Slice
 
 MAX_PIXELS = 64_000_000  # decoded, this is 192 MB: more than any photograph, less than a decompression bomb
@@ -82,16 +83,6 @@ def content(picture: Slice | bytes) -> bytes:
     if not data:
         raise Problem("image-unreadable", "an empty file")
     return data
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened picture as RGB: turned as EXIF says, transparency over white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _check(image: Image.Image) -> None:

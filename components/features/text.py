@@ -12,7 +12,12 @@ IGNORED = -100
 
 def wrap(tokenizer: PreTrainedTokenizerBase, caption: str) -> str:
     """A caption with both ends, as the reference has it; for GPT-2 both are `<|endoftext|>`."""
-    return f"{tokenizer.bos_token} {caption}{ending(tokenizer)}"
+    return f"{begin(tokenizer, caption)}{ending(tokenizer)}"
+
+
+def begin(tokenizer: PreTrainedTokenizerBase, words: str) -> str:
+    """The first words of a caption, after which there will be more."""
+    return f"{tokenizer.bos_token} {words}"
 
 
 def ending(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -24,6 +24,7 @@ from components.model.context import CaptionOutput, VisualContext
 from components.model.generation import CaptionGeneration
 from components.model.inputs import check_images, check_text, original_rows, take_rows, zeros_first
 from components.model.mapper import Mapper
+from components.model.processor import CaptionProcessor
 from components.model.resampler import PerceiverResampler
 from components.model.text import TextGenerator
 
@@ -59,7 +60,7 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         self.mapper = Mapper(config)
         self.resampler = PerceiverResampler(config) if config.resampler else None
         self.text_generator = TextGenerator(config, lm)
-        self.processor: Any = None
+        self.processor: CaptionProcessor | None = None
         self.freeze_towers()
         self.generation_config = GenerationConfig(
             bos_token_id=config.bos_token_id,
@@ -110,13 +111,16 @@ class CaptionModel(CheckpointMixin, CaptionGeneration, PreTrainedModel, Generati
         return {name for name in self.state_dict() if not is_learned(name)}
 
     def caption(
-        self, images: Image.Image | Sequence[Image.Image], processor: Any = None, **kwargs: Any
+        self,
+        images: Image.Image | Sequence[Image.Image],
+        processor: CaptionProcessor | None = None,
+        **kwargs: Any,
     ) -> list[str]:
         """Captions of pictures.
 
         Args:
             images: a picture, pictures, or clips (lists of frames)
-            processor: a `CaptionProcessor`; default: the one that was saved with the model
+            processor: default: the one that was saved with the model
             kwargs: of `generate`; default: the model's `generation_config`
 
         Raises:

@@ -1,7 +1,8 @@
 """Saving the bridge, and finding its towers again."""
 
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import cached_file
 
 from components.errors import UserError
+from components.files import follow_umask
 from components.model.configuration import CaptionConfig, check_bridge_fields
+from components.model.custom_code import announced, forget_code, write_code
 from components.model.processor import CaptionProcessor
 from components.model.towers import (
     fingerprint,
@@ -27,6 +30,9 @@ from components.model.towers import (
 WEIGHTS = "model.safetensors"
 Source = str | Path
 """A folder, or a name on the hub."""
+
+OF_ALL_FILES = ("cache_dir", "force_download", "local_files_only", "revision", "token", "trust_remote_code")
+"""Arguments of `from_pretrained` that hold for the model's files and for all that lie beside them."""
 
 
 class CheckpointMixin:
@@ -67,33 +73,58 @@ class CheckpointMixin:
 
         Args:
             save_directory: a folder, made if need be
-            include_towers: save the towers too: the folder then needs nothing else. Always so for a model
-                that was not made from towers, whose random weights nobody could find again.
+            include_towers: save the towers and the model's code too: the folder then needs nothing else,
+                `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads it where this package is
+                unknown. Always so for a model that was not made from towers, whose random weights nobody
+                could find again.
             kwargs: of `PreTrainedModel.save_pretrained`, such as push_to_hub
         """
-        include_towers = include_towers or self.config.towers is None
-        self._keys_to_ignore_on_save = set() if include_towers else self.frozen_names()
-        self.config.includes_towers = include_towers
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.TemporaryDirectory(prefix=".saving.", dir=folder)
+        with aside as scratch, self._described(include_towers or self.config.towers is None):
+            super().save_pretrained(
+                scratch, **({"repo_id": folder.name} if kwargs.get("push_to_hub") else {}) | kwargs
+            )
+            self._save_rest(Path(scratch))
+            follow_umask(Path(scratch))
+            for file in sorted(Path(scratch).iterdir(), key=lambda file: file.suffix == ".json"):
+                file.replace(folder / file.name)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> None:
+        """Upload everything, towers and code too: nobody there has the towers of a bridge alone.
+
+        Args:
+            repo_id: such as "me/captioner", made if need be
+            kwargs: commit_message, create_pr, private, token
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, include_towers=True, push_to_hub=True, repo_id=repo_id, **kwargs)
+
+    def _upload_modified_files(self, working_dir: Source, *args: Any, **kwargs: Any) -> Any:
+        """The last step of `save_pretrained(..., push_to_hub=True)`: the rest goes along."""
+        self._save_rest(Path(working_dir))
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
+
+    def _save_rest(self, folder: Path) -> None:
+        """What transformers does not save of its own accord."""
+        if self.processor is not None:
+            self.processor.save_pretrained(folder)
+        if self.config.includes_towers and self._auto_class is None:  # else transformers copies what it has
+            write_code(folder)
+
+    @contextmanager
+    def _described(self, whole: bool) -> Iterator[None]:
+        """While it is saved, the configuration says what the folder will hold."""
+        self._keys_to_ignore_on_save = set() if whole else self.frozen_names()
+        self.config.includes_towers = whole
+        parts = [part for part in (self.config, self.processor) if whole and part is not None]
         try:
-            with tempfile.TemporaryDirectory(prefix=".saving.", dir=folder) as scratch:
-                super().save_pretrained(
-                    scratch, **({"repo_id": folder.name} if kwargs.get("push_to_hub") else {}) | kwargs
-                )
-                if self.processor is not None:
-                    self.processor.save_pretrained(scratch)
-                for file in sorted(Path(scratch).iterdir(), key=lambda file: file.suffix == ".json"):
-                    file.replace(folder / file.name)
+            with announced(*parts):
+                yield
         finally:
             self._keys_to_ignore_on_save = self.frozen_names()
             self.config.includes_towers = False
-
-    def _upload_modified_files(self, working_dir: Source, *args: Any, **kwargs: Any) -> Any:
-        """The last step of `save_pretrained(..., push_to_hub=True)`: the processor goes along."""
-        if self.processor is not None:
-            self.processor.save_pretrained(working_dir)
-        return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     @classmethod
     def from_pretrained(
@@ -110,16 +141,18 @@ class CheckpointMixin:
             UserError: no checkpoint there, a tower that differs from the one that the bridge was trained on,
                 or tensors that do not fit.
         """
-        config = kwargs.pop("config", None) or _config_at(path)
+        beside = {name: kwargs[name] for name in OF_ALL_FILES if name in kwargs}
+        config = kwargs.pop("config", None) or _config_at(path, **beside)
         if config.includes_towers:
             model = cls._from_export(path, config, *args, **kwargs)
         else:
-            model = cls._from_bridge(path, config, clip, gpt2, kwargs.get("dtype"))
+            model = cls._on_its_towers(path, config, clip, gpt2, kwargs.get("dtype"))
+            load_bridge(model, _weights_at(path, **beside), path)
             with suppress(OSError):  # how it writes captions, if that was saved with it
-                model.generation_config = GenerationConfig.from_pretrained(path)
+                model.generation_config = GenerationConfig.from_pretrained(path, **beside)
         if not Path(path).is_dir() or (Path(path) / "processor_config.json").exists():
             with suppress(OSError):
-                model.processor = CaptionProcessor.from_pretrained(path)
+                model.processor = CaptionProcessor.from_pretrained(path, **beside)
         return model
 
     @classmethod
@@ -131,12 +164,13 @@ class CheckpointMixin:
                 own = cls(config).state_dict()
             _check_shapes(own, _weights_at(path), path)
             raise
-        config.includes_towers = False  # that was the checkpoint's: the next one decides for itself
+        model.config.includes_towers = False  # that was the checkpoint's: the next one decides for itself
+        forget_code(model.config)
         model.freeze_towers()  # loading makes new parameters, which all ask for gradients
         return model
 
     @classmethod
-    def _from_bridge(
+    def _on_its_towers(
         cls, path: Source, config: CaptionConfig, clip: Source | None, gpt2: Source | None, dtype: Any
     ) -> Self:
         saved = config.towers
@@ -155,7 +189,6 @@ class CheckpointMixin:
                     f"trained on: SHA-256 {found['sha256'][:12]}..., expected {expected['sha256'][:12]}... "
                     f"(then at '{expected['source']}'). Pass the folder of the right one as {option}=..."
                 )
-        load_bridge(model, _weights_at(path), path)
         return model
 
 
@@ -191,15 +224,15 @@ def _check_shapes(own: dict[str, Tensor], tensors: dict[str, Tensor], source: So
             )
 
 
-def _weights_at(path: Source) -> dict[str, Tensor]:
+def _weights_at(path: Source, **beside: Any) -> dict[str, Tensor]:
     try:
-        return load_file(cached_file(path, WEIGHTS))
+        return load_file(cached_file(path, WEIGHTS, **beside))
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: no {WEIGHTS} that can be read: {first_line(error)}") from None
 
 
-def _config_at(path: Source) -> CaptionConfig:
+def _config_at(path: Source, **beside: Any) -> CaptionConfig:
     try:
-        return CaptionConfig.from_pretrained(path)
+        return CaptionConfig.from_pretrained(path, **beside)
     except OSError as error:
         raise UserError(f"{path}: no captioner is saved there: {first_line(error)}") from None

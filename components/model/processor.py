@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
-from components.data.pictures import to_rgb
+from components.data.rgb import to_rgb
 from components.errors import UserError
 from components.features.text import pad, wrap
 from components.model.towers import first_line

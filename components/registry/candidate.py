@@ -7,7 +7,7 @@ import pandas as pd
 from components.config import Params
 from components.data.tables import Tables
 from components.evaluation.results import read_metrics, rows_of, tokenizer
-from components.registry.card import model_card
+from components.registry.card import LICENCES, licences, model_card
 from components.registry.gate import Candidate
 from components.registry.origin import origin_folder, snapshot
 from components.registry.reload import reload_problem
@@ -46,6 +46,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     if degenerate:
         tags["degenerate"] = degenerate
     name, plain = params.register_.name, params.model_dump(by_alias=True)
+    tags[LICENCES] = licences(plain, tables)
     captions, references = rows_of(scores)["caption"], test.sample(SAMPLES, params.seed).references()
     samples = [(image_id, captions[image_id], said[0]) for image_id, said in references.items()]
     clips = [test.open_frames(image_id) for image_id in references]

@@ -1,15 +1,28 @@
 """The model card: what a version is, how good, on which data, trained how. Shown in the registry."""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from components.data.tables import Tables
 from components.evaluation.results import Metrics, scored_how, systems, written
+from components.registry.front_matter import front_matter, without_parts
 
 if TYPE_CHECKING:
     from components.training.decoding import Trial
+
+LICENCES = "licences"
+"""The tag of a version that holds them, too."""
+
+USE = """## Use
+Exported (`python -m flows.export`) it needs PyTorch, Pillow and transformers, {transformers} or later:
+
+```python
+caption = transformers.pipeline("image-text-to-text", model="FOLDER", trust_remote_code=True)
+caption("picture.png")
+```"""
 
 
 def model_card(
@@ -21,7 +34,7 @@ def model_card(
     tables: Tables,
     samples: Sequence[tuple[str, str, str]],
 ) -> str:
-    """Markdown.
+    """Markdown, with the front matter of the Hugging Face hub.
 
     Args:
         tags: of the version: variant, data, test_data, git_commit.
@@ -35,29 +48,39 @@ def model_card(
     decoded = ", ".join(f"{key} {value:g}" for key, value in decoding.setting.items())
     counts = ", ".join(f"{n:,} {split}" for split, n in tables.images["split"].value_counts().items())
     yaml_ = yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100)
-    return "\n\n".join(
+    body = "\n\n".join(
         [
             f"# {params['register']['name']}: {tags['variant']}",
             *failed,
             "A frozen CLIP vision tower and a frozen GPT-2, joined by a learned bridge. Captions pictures.",
+            USE.format(transformers=version("transformers")),
             f"## Test scores\n{_table(metrics)}\n\n95 % bootstrap intervals over the test pictures. "
             f"{scored_how(metrics)} Chosen on validation: CIDEr {decoding.cider:.3f}; captions are decoded "
             f"with {decoded}.",
             f"## Samples\n{_rows(('picture', 'caption', 'reference'), *samples)}",
             f"## Data\n{params['data']['source']} (`{tags['data']}`): pictures: {counts}. "
             f"Test split: `{tags['test_data']}`.",
-            f"Licence of the data: {tables.licence or 'none was given'}",
+            licences(params, tables),
             "## Limits\nIt describes what its training data shows, in their words. On other pictures it "
             "still answers, and is then wrong without saying so. Not for decisions about people.",
             f"## Training\nCode: commit {tags['git_commit'] or '(none)'}. Parameters:\n\n```yaml\n{yaml_}```",
         ]
+    )
+    return f"---\n{front_matter(tags, params, metrics)}\n---\n\n{body}"
+
+
+def licences(params: Mapping[str, Any], tables: Tables) -> str:
+    """What the weights were made of, and whose licences they are under."""
+    return (
+        f"Licence of the data: {tables.licence or 'none was given'}\n\n"
+        f"Of the towers: those of {params['towers']['clip']} and {params['towers']['gpt2']}."
     )
 
 
 def _table(metrics: Metrics) -> str:
     """Systems down, metrics across without those of parts (entirely_right_counts)."""
     rows = systems({"**this model**": metrics})
-    columns = [name for name in rows[0].scores if name.rpartition("_")[0] not in rows[0].scores]
+    columns = without_parts(rows[0].scores)
     cells = [[written(column, row.scores.get(column)) for column in columns] for row in rows]
     return _rows(("", *columns), *([row.name, *said] for row, said in zip(rows, cells, strict=True)))
 

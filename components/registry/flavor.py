@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MODULES = ("components.model", "components.registry.serving")
 """What goes along with all that it imports, so that no checkout is needed to load the model."""
 
+CARD = "model_card.md"
+
 NEEDED = (
     *("av", "cloudpickle", "mlflow", "numpy", "pillow", "pillow-heif"),
     *("safetensors", "tokenizers", "torch", "transformers"),
@@ -31,7 +33,7 @@ NEEDED = (
 
 def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example: str, card: str) -> None:
     """Write the model folder `path`: `captioner`, in eval mode, on the CPU, with its processor; `example`, a
-    picture as a data URL, as the input example of the service; `card` as model_card.md.
+    picture as a data URL, as the input example of the service; `card` as `CARD`.
     """
     import mlflow.pytorch
     from mlflow.utils.logging_utils import suppress_logs
@@ -54,7 +56,7 @@ def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDED],
         )
     mlflow_model.flavors["python_function"]["loader_module"] = "components.registry.serving"
-    Path(path, "model_card.md").write_text(card, encoding="utf-8")
+    Path(path, CARD).write_text(card, encoding="utf-8")
     mlflow_model.save(str(Path(path, "MLmodel")))
 
 

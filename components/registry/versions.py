@@ -60,8 +60,8 @@ def log_captioner(
     Args:
         model: a `CaptionModel` that carries its processor.
         run_id: MLflow's id of the run that it was trained in.
-        card: the model card, Markdown; shown as the version's description, whole in the model's
-            model_card.md.
+        card: the model card, Markdown; without its front matter the version's description, whole in the
+            model's model_card.md.
         example: a picture, kept as the example input of the service.
         tags: of the version; "variant" names the model among the run's, "test_data" is what the gate
             compares.
@@ -75,9 +75,10 @@ def log_captioner(
         )
     with friendly(f"Registering {name}"):
         import mlflow
+        from huggingface_hub import ModelCard
         from mlflow.models import Model
 
-        store, digest, description = connect(), _digest(model), shortened(card)
+        store, digest, description = connect(), _digest(model), shortened(ModelCard(card).text.strip())
         texts = {key: str(value) for key, value in tags.items()} | {"digest": digest}
         for known in versions(store, name):
             if known.run_id == run_id and known.tags.get("digest") == digest:

@@ -17,7 +17,7 @@ from components.config import Params, TowerParams
 from components.data.tables import Tables
 from components.errors import UserError
 from components.features.encoder import ClipEncoder
-from components.files import atomic_path
+from components.files import atomic_path, follow_umask
 from components.towers import probe
 from components.towers.check import check_tower
 from components.towers.fetch import KINDS, TowerName, fetch
@@ -57,6 +57,7 @@ def bring(
     for part in (fetched.model, fetched.tokenizer, fetched.image_processor):
         if part is not None:
             part.save_pretrained(folder)
+    follow_umask(folder)
     with (folder / "model.safetensors").open("rb") as weights:
         sha256 = hashlib.file_digest(weights, "sha256").hexdigest()
     return {"source": source, "revision": fetched.commit, "sha256": sha256}

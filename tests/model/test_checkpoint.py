@@ -121,7 +121,7 @@ def test_the_processor_travels_with_the_model(model, tmp_path):
     assert CaptionModel.from_pretrained(tmp_path).caption(picture, max_new_tokens=5) == expected[:1]
 
 
-def test_what_is_pushed_to_the_hub_has_the_processor_too(model, tmp_path, monkeypatch):
+def test_what_is_pushed_to_the_hub_has_processor_and_code_too(model, tmp_path, monkeypatch):
     """Only the two calls that reach the hub are replaced."""
     pushed = {}
 
@@ -133,9 +133,12 @@ def test_what_is_pushed_to_the_hub_has_the_processor_too(model, tmp_path, monkey
 
     monkeypatch.setattr(HfApi, "create_repo", create)
     monkeypatch.setattr(HfApi, "create_commit", commit)
+    needed = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json"}
     model.save_pretrained(tmp_path / "captioner", include_towers=True, push_to_hub=True)
     (names,) = pushed.values()
-    assert names >= {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json"}
+    assert names >= needed | {"model_captioner.py", "model_pipeline.py"}
+    model.push_to_hub("whole")
+    assert pushed["me/whole"] == names
 
 
 def test_a_pickled_model_is_the_same_in_a_fresh_process(model, tmp_path):
@@ -157,6 +160,13 @@ def test_a_saved_checkpoint_is_replaced_whole(model, tmp_path):
     model.save_pretrained(tmp_path)
     assert torch.equal(_logits(CaptionModel.from_pretrained(tmp_path)), _logits(model))
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+@pytest.mark.parametrize("include_towers", [False, True])
+def test_all_files_of_a_checkpoint_have_the_mode_of_any_new_file(model, tmp_path, include_towers):
+    (tmp_path / "new").touch()
+    model.save_pretrained(tmp_path, include_towers=include_towers)
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
 
 
 @pytest.mark.parametrize("include_towers", [False, True])

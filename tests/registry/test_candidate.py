@@ -9,6 +9,7 @@ from transformers.utils import logging
 from components.model import CaptionModel, CaptionProcessor
 from components.model.configuration import bridge_fields
 from components.registry.candidate import register_variant
+from components.registry.card import LICENCES
 from components.tracking.provenance import scores_digest, tables_digest, weights_digest
 from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
@@ -57,5 +58,6 @@ def test_the_reloaded_version_is_compared_with_the_model_and_not_with_other_arit
     candidate = register_variant("mlp", params, tables, model, results)
     assert candidate.problem is None
     assert scores_digest(results) == connect().client.get_run(candidate.run_id).data.tags["scores"]
-    card = connect().client.get_model_version(params.register_.name, candidate.version).description
-    assert "as bfloat16 has it" in card
+    version = connect().client.get_model_version(params.register_.name, candidate.version)
+    assert version.description.startswith("# ") and "as bfloat16 has it" in version.description
+    assert version.tags[LICENCES] in version.description

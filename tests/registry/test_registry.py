@@ -272,6 +272,8 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry(tmp_path):
     assert "CC BY-SA 4.0" in card
     assert "learning_rate: 0.003" in card
     assert "unique" not in card
+    assert "pretrained/clip and pretrained/gpt2" in card
+    assert card.startswith("---\n")
     long = shortened(card + "\nx" * 5000)
     assert len(long) <= LONGEST_CARD
     assert long.endswith("(shortened: the whole card is model_card.md among the model's files)")

@@ -64,6 +64,12 @@ def test_folders_load_with_transformers_alone(towers):
     assert sorted(p.name for p in towers.iterdir()) == ["clip", "gpt2", "metrics.json", "towers.json"]
 
 
+def test_all_files_have_the_mode_of_any_new_file(towers, tmp_path):
+    (tmp_path / "new").touch()
+    mode = (tmp_path / "new").stat().st_mode
+    assert {file.stat().st_mode for file in towers.rglob("*") if file.is_file()} == {mode}
+
+
 def test_whatever_is_stored_is_computed_in_float32(towers, tables, params, tmp_path):
     encoder = ClipEncoder(towers / "clip", params.model.feature_layer)
     features, embeds = encoder(
