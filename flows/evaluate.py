@@ -7,12 +7,12 @@ from components.config import Params, Variant
 from components.data.tables import read_tables
 from components.evaluation.results import MODEL, scored_how, written
 from components.evaluation.scoring.degeneration import print_failure
-from components.tracking.names import evaluation_metrics
+from components.tracking.names import logged_scores
 from components.tracking.provenance import dataset_entry, tables_digest, weights_digest
 from components.tracking.runs import open_variant_run
 from flows.artifacts import evaluation_artifacts
 from flows.features import open_features
-from flows.paths import MODELS, PREPARED, RESULTS, TOWERS, require_model, require_towers
+from flows.paths import MODELS, PREPARED, RESULTS, SCORES, TOWERS, require_model, require_towers
 from flows.stage import main, stage
 
 
@@ -35,12 +35,13 @@ def evaluate(variant: Variant) -> None:
         weights=weights_digest(MODELS / variant),
         datasets=[dataset_entry(tables, "test")],
     ) as run:
-        run.log_metrics(evaluation_metrics(metrics))
+        run.log_metrics(logged_scores(metrics))
         run.made(results=RESULTS / variant)
         run.set_tags({"tokenizer": evaluation.language.tokenizer})
         if evaluation.degenerate:
             run.set_tags({"degenerate": evaluation.degenerate})
-        run.log_artifact(RESULTS / variant / "per_image.parquet", "test")
+        for file in SCORES:
+            run.log_artifact(RESULTS / variant / file, "test")
     evaluation_artifacts(variant, evaluation, tables.split("test").sample(12, params.seed), run.run_id)
     print(f"{variant}: test CIDEr {written('CIDEr', evaluation.intervals[MODEL]['CIDEr'])}")
     print(f"{variant}: {scored_how(metrics)}")

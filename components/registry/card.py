@@ -29,7 +29,7 @@ def model_card(
         metrics: the content of the evaluation's metrics.json.
         decoding: what was chosen on validation, as the checkpoint was; the model decodes so by itself.
         tables: the whole data set.
-        samples: image_id, caption and a reference of a few test pictures, picked before looking.
+        samples: picture (Markdown), caption and a reference of a few test pictures, picked before looking.
     """
     failed = [f"**{metrics['degenerate']}** Not to be used."] if "degenerate" in metrics else []
     decoded = ", ".join(f"{key} {value:g}" for key, value in decoding.setting.items())

@@ -90,9 +90,17 @@ def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store:
     passed, why = _gate(best, champion, store)
     yield Decision(best, CHAMPION if passed else CHALLENGER, why)
     for rank, other in enumerate(others):
-        below = f"below the {best.val_cider:.3f} of {best.variant}"
         alias = CHALLENGER if passed and rank == 0 else None
-        yield Decision(other, alias, f"validation CIDEr {other.val_cider:.3f}, {below}")
+        yield Decision(other, alias, _below(other, best))
+
+
+def _below(other: Candidate, best: Candidate) -> str:
+    """With as many decimals as tell the two apart."""
+    digits = next((n for n in (3, 6) if round(other.val_cider, n) != round(best.val_cider, n)), 9)
+    own, first = (f"{candidate.val_cider:.{digits}f}" for candidate in (other, best))
+    if own == first:
+        return f"validation CIDEr {other.val_cider:.3f}, as that of {best.variant}, which stands before it"
+    return f"validation CIDEr {own}, below the {first} of {best.variant}"
 
 
 def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tuple[bool, str]:
@@ -120,7 +128,8 @@ def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tup
             )
     held = scores_of_run(champion.run_id, store)
     if held is None:
-        return False, f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
+        gone = f"its run has no {SCORES}"
+        return False, f"the test scores of the champion, version {champion.version}, are gone: {gone}"
     difference = _compare(best.scores, held)
     if difference.high < 0:
         found = "CIDEr {} ({})".format(*difference.text())

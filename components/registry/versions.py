@@ -14,6 +14,7 @@ from components.code import code_digest
 from components.data.display import data_uri
 from components.errors import UserError
 from components.registry import flavor
+from components.registry.samples import linked
 from components.tracking.faults import friendly, is_permanent
 from components.tracking.store import EXPERIMENT, Store, connect, project_root
 
@@ -60,8 +61,8 @@ def log_captioner(
     Args:
         model: a `CaptionModel` that carries its processor.
         run_id: MLflow's id of the run that it was trained in.
-        card: the model card, Markdown; shown as the version's description, whole in the model's
-            model_card.md.
+        card: the model card, Markdown; shown as the version's description, with the run's pictures for its
+            own (`registry.samples`), and whole in the model's model_card.md.
         example: a picture, kept as the example input of the service.
         tags: of the version; "variant" names the model among the run's, "test_data" is what the gate
             compares.
@@ -77,7 +78,7 @@ def log_captioner(
         import mlflow
         from mlflow.models import Model
 
-        store, digest, description = connect(), _digest(model), shortened(card)
+        store, digest, description = connect(), _digest(model), shortened(linked(card, run_id))
         texts = {key: str(value) for key, value in tags.items()} | {"digest": digest}
         for known in versions(store, name):
             if known.run_id == run_id and known.tags.get("digest") == digest:

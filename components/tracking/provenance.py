@@ -34,6 +34,20 @@ def _of_one_variant(params: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in params.items() if key != "variants"}
 
 
+def data_name(params: Mapping[str, object], data: str) -> str:
+    """How runs call their data set: what was read, and the beginning of its hash, by which two of one name
+    differ: "scenes 521d", "captions.csv 9c01", "lmms-lab/flickr30k 77aa".
+    """
+    section = dict(params.get("data") or {})
+    read = section.get("source")
+    if read != "scenes":
+        named = section.get("annotations")
+        read = named if isinstance(named, str) else section.get("folder") or read
+    hub = section.get("source") == "datasets"
+    name = str(read) if hub else Path(str(read or "data")).name
+    return f"{name} {data[:4]}"
+
+
 def pipeline_key(params: Mapping[str, object], data: str) -> str:
     """Name of a configuration, 12 hexadecimal digits: one parent run each.
 

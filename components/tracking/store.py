@@ -27,11 +27,11 @@ LOCK_SECONDS = 120
 
 VIEW = "captioners"  # http://localhost:5000/#/experiments/1/runs?viewStateShareKey=captioners
 COLUMNS = (
-    "metrics.`val/CIDEr`",
-    "metrics.`test/CIDEr`",
-    "metrics.`test/CIDEr_low`",
-    "metrics.`test/CIDEr_high`",
+    "metrics.`eval/CIDEr`",
     "metrics.`test/entirely_right`",
+    "metrics.`test/CIDEr`",
+    "metrics.`test/details/CIDEr_low`",
+    "metrics.`test/details/CIDEr_high`",
     "metrics.`test/CHAIRi`",
     "metrics.`test/BLEU-4`",
     "metrics.`test/nearest_neighbour/CIDEr`",
@@ -143,7 +143,7 @@ def _experiment_tags() -> dict[str, str]:
     """
     state = {
         "searchFilter": "params.variant != ''",
-        "orderByKey": "metrics.`val/CIDEr`",
+        "orderByKey": "metrics.`eval/CIDEr`",
         "orderByAsc": False,
         "selectedColumns": COLUMNS,
     }

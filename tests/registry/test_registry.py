@@ -223,6 +223,10 @@ def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champio
     assert (best.candidate.variant, best.alias) == ("mlp", "champion")
     assert "not worse than version 1" in best.reason
     assert (other.alias, other.reason) == ("challenger", "validation CIDEr 1.900, below the 2.000 of mlp")
+    near = register(captioner, "transformer", 1.99996, {"model": 1.0, "blind": 0.1})
+    same = register(captioner, "transformer", 2.0, {"model": 1.0, "blind": 0.1})
+    assert promote([good, near])[1].reason == "validation CIDEr 1.999960, below the 2.000000 of mlp"
+    assert promote([good, same])[1].reason == "validation CIDEr 2.000, as that of mlp, which stands before it"
     again, _ = promote([lucky, good])
     assert (again.candidate.version, again.alias) == (good.version, "champion")
     connect().client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
@@ -383,6 +387,7 @@ def test_the_key_or_column_image_is_taken_whatever_stands_beside_it(server, capt
     for asked in (
         {"dataframe_split": {"columns": ["id", "picture"], "data": [[7, a]]}},
         {"inputs": {"picture": [a]}},
+        {"inputs": [{"picture": a}]},
     ):
         status, wrong = _ask(server, asked)
         assert status == 400 and "'picture'. Name the column or key 'image'." in wrong["message"]
@@ -425,6 +430,33 @@ def test_transparency_is_white_as_in_training():
     assert decode(clear, 0, 1)[0].getcolors() == [(256, (255, 255, 255))]
 
 
-def test_decoding_out_of_range_is_a_400(server):
-    status, answer = _ask(server, {"inputs": [_encode(pictures(1)[0])], "params": {"num_beams": 0}})
-    assert (status, answer["message"]) == (400, "params: num_beams is 0; it goes from 1 to 32.")
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"num_beams": 0}, "num_beams is 0; it goes from 1 to 32."),
+        ({"num_beams": "five"}, "num_beams is 'five'; an integer was expected."),
+        ({"num_beams": 2.5}, "num_beams is 2.5; an integer was expected."),
+        ({"length_penalty": "x" * 99}, "length_penalty is '" + "x" * 39 + "...; a number was expected."),
+        (
+            {"numbeams": 3},
+            "no such parameter 'numbeams'. There are num_beams, no_repeat_ngram_size, max_new_",
+        ),
+        ([3], "[3] where names and values were expected."),
+    ],
+)
+def test_a_parameter_that_does_not_exist_or_fit_is_a_400(server, params, message):
+    status, answer = _ask(server, {"inputs": [_encode(pictures(1)[0])], "params": params})
+    assert status == 400 and answer["message"].startswith(f"params: {message}")
+    assert len(json.dumps(answer)) < 300, "nothing of what was sent comes back"
+
+
+def test_parameters_that_are_null_are_those_of_the_model(server, captioner):
+    image = pictures(1)[0]
+    asked = {"inputs": [_encode(image)], "params": {"num_beams": None, "length_penalty": 1}}
+    assert _ask(server, asked) == (200, {"predictions": captioner.caption([image], length_penalty=1.0)})
+
+
+def test_no_picture_no_caption(server):
+    table = {"columns": ["image"], "data": []}
+    for asked in ({"inputs": []}, {"inputs": {"image": []}}, {"dataframe_split": table}):
+        assert _ask(server, asked) == (200, {"predictions": []}), asked
