@@ -88,15 +88,16 @@ class CaptionService:
         return captions
 
 
-def checked(params: object) -> dict[str, Any]:
+def checked(params: Any) -> dict[str, Any]:
     """Those of `params` that are set.
 
     Raises:
         BadInput: one that there is not, of another type or out of range.
     """
-    if not isinstance(params or {}, dict):
+    if params and not isinstance(params, dict):
         raise BadInput(f"params: {_shown(params)} where names and values were expected.")
-    for name, value in (params or {}).items():
+    given: dict[str, Any] = params or {}
+    for name, value in given.items():
         if name not in PARAMETERS:
             raise BadInput(f"params: no such parameter {_shown(name)}. There are {', '.join(PARAMETERS)}.")
         if value is None:
@@ -104,9 +105,9 @@ def checked(params: object) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, PARAMETERS[name]):
             kind = "an integer" if PARAMETERS[name] is numbers.Integral else "a number"
             raise BadInput(f"params: {name} is {_shown(value)}; {kind} was expected.")
-        if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
+        if name in HIGHEST and not 1 <= int(value) <= HIGHEST[name]:
             raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")
-    return {name: value for name, value in (params or {}).items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -34,17 +35,16 @@ def _of_one_variant(params: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in params.items() if key != "variants"}
 
 
-def data_name(params: Mapping[str, object], data: str) -> str:
+def data_name(params: Mapping[str, Any], data: str) -> str:
     """How runs call their data set: what was read, and the beginning of its hash, by which two of one name
     differ: "scenes 521d", "captions.csv 9c01", "lmms-lab/flickr30k 77aa".
     """
-    section = dict(params.get("data") or {})
-    read = section.get("source")
-    if read != "scenes":
-        named = section.get("annotations")
-        read = named if isinstance(named, str) else section.get("folder") or read
-    hub = section.get("source") == "datasets"
-    name = str(read) if hub else Path(str(read or "data")).name
+    section = params.get("data", {})
+    source, named = section.get("source", "data"), section.get("annotations")
+    if source == "scenes" or (source == "datasets" and named):
+        name = named or source
+    else:
+        name = Path(named if isinstance(named, str) else section.get("folder", source)).name
     return f"{name} {data[:4]}"
 
 
