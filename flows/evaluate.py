@@ -3,11 +3,15 @@
 python -m flows.evaluate mlp
 """
 
+from collections.abc import Mapping
+
 from components.config import Params, Variant
 from components.data.tables import read_tables
+from components.evaluation.bootstrap import Interval
 from components.evaluation.results import MODEL, scored_how, written
 from components.evaluation.scoring.degeneration import print_failure
-from components.tracking.names import logged_scores
+from components.evaluation.scoring.metrics import METRICS
+from components.tracking.names import HEADLINE, NOTE, logged_scores
 from components.tracking.provenance import dataset_entry, tables_digest, weights_digest
 from components.tracking.runs import open_variant_run
 from flows.artifacts import evaluation_artifacts
@@ -36,6 +40,7 @@ def evaluate(variant: Variant) -> None:
         datasets=[dataset_entry(tables, "test")],
     ) as run:
         run.log_metrics(logged_scores(metrics))
+        run.set_tags({NOTE: f"Test: {told(evaluation.intervals[MODEL])}."})
         run.made(results=RESULTS / variant)
         run.set_tags({"tokenizer": evaluation.language.tokenizer})
         if evaluation.degenerate:
@@ -46,6 +51,12 @@ def evaluate(variant: Variant) -> None:
     print(f"{variant}: test CIDEr {written('CIDEr', evaluation.intervals[MODEL]['CIDEr'])}")
     print(f"{variant}: {scored_how(metrics)}")
     print_failure(variant, evaluation.degenerate)
+
+
+def told(scores: Mapping[str, Interval]) -> str:
+    """The scores that a run's page begins with."""
+    known = (name for name in HEADLINE if name in scores)
+    return ", ".join(f"{METRICS[name].label} {written(name, scores[name])}" for name in known)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import yaml
 
 from components.data.tables import Tables
 from components.evaluation.results import Metrics, scored_how, systems, written
+from components.evaluation.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
     from components.training.decoding import Trial
@@ -55,11 +56,11 @@ def model_card(
 
 
 def _table(metrics: Metrics) -> str:
-    """Systems down, metrics across without those of parts (entirely_right_counts)."""
-    rows = systems({"**this model**": metrics})
-    columns = [name for name in rows[0].scores if name.rpartition("_")[0] not in rows[0].scores]
-    cells = [[written(column, row.scores.get(column)) for column in columns] for row in rows]
-    return _rows(("", *columns), *([row.name, *said] for row, said in zip(rows, cells, strict=True)))
+    """Metrics down, without those of parts (entirely_right_counts), systems across: so it fits a page."""
+    columns = systems({"**this model**": metrics})
+    names = [name for name in columns[0].scores if name.rpartition("_")[0] not in columns[0].scores]
+    rows = [[METRICS[n].label, *(written(n, each.scores.get(n)) for each in columns)] for n in names]
+    return _rows(("", *(column.name for column in columns)), *rows)
 
 
 def _rows(heading: Sequence[str], *rows: Sequence[str]) -> str:

@@ -13,11 +13,14 @@ from components.evaluation.scoring.language import PTB
 from components.files import atomic_path
 from components.registry.versions import CHALLENGER, CHAMPION, MODEL, read_artifact, version_at
 from components.tracking.faults import friendly
+from components.tracking.names import NOTE
 from components.tracking.store import Store, connect
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities.model_registry import ModelVersion
+
+REGISTERED = "Registered as"
 
 # Among the artifacts of a run: what the next candidate is compared with.
 SCORES = "test/per_image.parquet"
@@ -159,7 +162,8 @@ def _write(store: Store, decision: Decision, name: str) -> None:
     store.client.set_model_version_tag(name, version, "gate", f"{verdict}: {decision.reason}")
     run_id, told = decision.candidate.run_id, f"version {version}, {verdict}: {decision.reason}"
     store.client.set_tag(run_id, "registry", told)
-    store.client.set_tag(run_id, "mlflow.note.content", f"Registered as {name} {told}.")
+    known = store.client.get_run(run_id).data.tags.get(NOTE, "").partition(REGISTERED)[0].strip()
+    store.client.set_tag(run_id, NOTE, f"{known}\n\n{REGISTERED} {name} {told}.".strip())
     if decision.alias == CHAMPION:
         held = version_at(store, CHALLENGER, name)
         if held is not None and str(held.version) == version:

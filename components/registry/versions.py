@@ -207,11 +207,12 @@ def read_artifact(store: Store, run_id: str, path: str) -> bytes | None:
 
 
 def shortened(card: str) -> str:
-    """At most what a description may hold, cut at a line."""
+    """At most what a description may hold, cut at a line; a block of code that was cut is closed."""
     if len(card) <= LONGEST_CARD:
         return card
     end = "\n\n(shortened: the whole card is model_card.md among the model's files)"
-    return card[: LONGEST_CARD - len(end)].rpartition("\n")[0] + end
+    kept = card[: LONGEST_CARD - len(end) - len("\n```")].rpartition("\n")[0]
+    return kept + "\n```" * (kept.count("```") % 2) + end
 
 
 def _digest(model: "torch.nn.Module") -> str:

@@ -19,6 +19,9 @@ HEADLINE = ("CIDEr", "BLEU-4", "entirely_right")
 COMPARED = (*HEADLINE, "METEOR", "ROUGE-L", "CLIPScore", "CHAIRi", "object_recall", "minimal_pairs")
 """Of the test split, in the section test/; the other scores are details."""
 
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as the description of a run."""
+
 _RENAMED = {
     "train_loss": "train/mean_loss",
     "train_runtime": "train/seconds",

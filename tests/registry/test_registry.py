@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from components.registry import reload as verify
 from components.registry.card import model_card
 from components.registry.gate import Candidate, promote
 from components.registry.reload import _difference, reload_problem
+from components.registry.samples import FOLDER, embedded, linked
 from components.registry.serving import CaptionService, decode
 from components.registry.versions import (
     LONGEST_CARD,
@@ -37,6 +39,7 @@ from components.registry.versions import (
     shortened,
     version_at,
 )
+from components.tracking.names import NOTE
 from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from components.training.decoding import Trial
@@ -212,7 +215,12 @@ def test_the_gate_keeps_the_champion_and_says_why(champion, captioner, scores, m
     assert str(version_at(store, "champion").version) == champion.version
     assert str(version_at(store, "challenger").version) == candidate.version
     assert reason in store.client.get_model_version(NAME, candidate.version).tags["gate"]
-    assert reason in store.client.get_run(candidate.run_id).data.tags["registry"]
+    told = store.client.get_run(candidate.run_id).data.tags
+    assert reason in told["registry"]
+    store.client.set_tag(candidate.run_id, NOTE, f"Test: CIDEr 1.\n\n{told[NOTE]}")
+    promote([candidate])
+    note = store.client.get_run(candidate.run_id).data.tags[NOTE]
+    assert note.startswith("Test: CIDEr 1.\n\nRegistered as") and note.count("Registered as") == 1
 
 
 def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champion, captioner):
@@ -263,21 +271,29 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry(tmp_path):
         metrics={"systems": systems, "monitors": {"unique": 0.9}},
         decoding=Trial({"num_beams": 3, "length_penalty": 0.0}, 1.05, None),
         tables=Tables(images, pd.DataFrame(), tmp_path),
-        samples=[("image-1", "two dogs", "two brown dogs")],
+        samples=[(embedded("a|b 1", [pictures(1)[0]]), "two dogs", "two brown dogs")],
     )
     assert "Licence of the data: none was given" in model_card(**about)
     (tmp_path / "LICENCE").write_text("CC BY-SA 4.0")
     card = model_card(**about)
-    assert "| **this model** | 1.000 (0.900–1.100) |" in card
-    assert "| blind | 0.100 (0.000–0.200) |" in card
+    assert "|  | **this model** | blind |" in card
+    assert "| CIDEr | 1.000 (0.900–1.100) | 0.100 (0.000–0.200) |" in card
     assert "decoded with num_beams 3, length_penalty 0" in card
-    assert "| image-1 | two dogs | two brown dogs |" in card
+    shown = re.search(
+        r"\| !\[a b 1\]\(data:image/png;base64,([^)]+)\) \| two dogs \| two brown dogs \|", card
+    )
+    with Image.open(io.BytesIO(base64.b64decode(shown[1]))) as picture:
+        assert picture.convert("RGB").tobytes() == pictures(1)[0].tobytes()
+    address = f"get-artifact?run_uuid=abc&path={FOLDER}/0.png"
+    assert f"![a b 1]({address})" in linked(card, "abc") and "data:image" not in linked(card, "abc")
     assert "7,000 train, 500 test" in card
     assert "CC BY-SA 4.0" in card
     assert "learning_rate: 0.003" in card
     assert "unique" not in card
     long = shortened(card + "\nx" * 5000)
     assert len(long) <= LONGEST_CARD
+    cut = shortened(card + "\n```yaml" + "\nx: 1" * 2000)
+    assert len(cut) <= LONGEST_CARD and cut.count("```") % 2 == 0, "a page in one piece"
     assert long.endswith("(shortened: the whole card is model_card.md among the model's files)")
 
 
