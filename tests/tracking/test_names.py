@@ -70,12 +70,12 @@ def test_of_all_scores_a_run_shows_what_one_looks_for_and_validation_first():
     logged = logged_scores({"systems": systems, "monitors": {"unique": 0.5}})
     assert [*sorted(logged)] == [
         "test/CIDEr",
-        "test/METEOR",
         "test/blind/CIDEr",
         "test/blind/entirely_right",
         "test/details/BLEU-1",
         "test/details/CIDEr_high",
         "test/details/CIDEr_low",
+        "test/details/METEOR",
         "test/details/entirely_right_high",
         "test/details/entirely_right_low",
         "test/details/entirely_right_pairs",
