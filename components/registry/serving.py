@@ -102,10 +102,11 @@ def checked(params: Any) -> dict[str, Any]:
             raise BadInput(f"params: no such parameter {_shown(name)}. There are {', '.join(PARAMETERS)}.")
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, PARAMETERS[name]):
+        fits = isinstance(value, PARAMETERS[name]) and not isinstance(value, bool)
+        if not fits:
             kind = "an integer" if PARAMETERS[name] is numbers.Integral else "a number"
             raise BadInput(f"params: {name} is {_shown(value)}; {kind} was expected.")
-        if name in HIGHEST and not 1 <= int(value) <= HIGHEST[name]:
+        if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
             raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")
     return {name: value for name, value in given.items() if value is not None}
 
@@ -183,21 +184,30 @@ def _load_pyfunc(path: str, model_config: dict | None = None) -> CaptionService:
 
 
 def _check_before_mlflow() -> None:
-    """Have parameters checked here first: MLflow drops those that it does not know, with a warning in the
-    server's log, and answers one of another type with all pictures that were sent.
+    """Have requests checked here first: MLflow drops keys and parameters that it does not know, with a
+    warning in the server's log at most, and answers one of another type with all pictures that were sent.
 
-    No setting of MLflow changes that, hence a function of its own is replaced (the version carries the very
-    release of MLflow that this was tried with); for models with other parameters it is as before.
+    No setting of MLflow changes that, hence two functions of its own are replaced, if it has them (the
+    version asks for the very release of MLflow that this was tried with).
     """
     from mlflow import pyfunc
+    from mlflow.pyfunc import scoring_server
 
     enforce = getattr(pyfunc, "_enforce_params_schema", None)
-    if enforce is None or enforce.__module__ == __name__:
+    split = getattr(scoring_server, "_split_data_and_params", None)
+    if enforce is None or split is None or enforce.__module__ == __name__:
         return
 
-    def check_first(params: Any, schema: Any) -> Any:
+    def check_params(params: Any, schema: Any) -> Any:
         if schema is not None and {spec.name for spec in schema.params} == {*PARAMETERS}:
             checked(params)
         return enforce(params, schema)
 
-    pyfunc._enforce_params_schema = check_first
+    def check_keys(request: Any) -> Any:
+        request = scoring_server._decode_json_input(request)
+        if unknown := request.keys() - {*scoring_server.SUPPORTED_FORMATS, "params"}:
+            names = ", ".join(map(_shown, sorted(unknown)))
+            raise BadInput(f"the request has {names}: pictures stand in 'inputs', parameters in 'params'.")
+        return split(request)
+
+    pyfunc._enforce_params_schema, scoring_server._split_data_and_params = check_params, check_keys

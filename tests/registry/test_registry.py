@@ -466,6 +466,14 @@ def test_a_parameter_that_does_not_exist_or_fit_is_a_400(server, params, message
     assert len(json.dumps(answer)) < 300, "nothing of what was sent comes back"
 
 
+@pytest.mark.parametrize("key", ["num_beams", "images"])
+def test_a_key_that_is_not_read_is_a_400(server, key):
+    for others in ({}, {"inputs": [_encode(pictures(1)[0])]}):
+        status, answer = _ask(server, others | {key: 5})
+        told = f"the request has '{key}': pictures stand in 'inputs', parameters in 'params'."
+        assert (status, answer["message"]) == (400, told)
+
+
 def test_parameters_that_are_null_are_those_of_the_model(server, captioner):
     image = pictures(1)[0]
     asked = {"inputs": [_encode(image)], "params": {"num_beams": None, "length_penalty": 1}}
