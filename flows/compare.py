@@ -29,7 +29,7 @@ def compare_runs(first: str, second: str, samples: int = 2000) -> dict[str, Diff
     """
     a, b = tested_run(first), tested_run(second)
     if a.run_id == b.run_id:
-        raise UserError(f"'{first}' and '{second}' are the same run, {a.run_id}.")
+        raise UserError(f"'{first}' and '{second}' are the same: {a.name}.")
     if a.test_digest != b.test_digest:
         raise UserError(
             f"Not comparable: {a.name} was tested on the data {a.test_digest}, {b.name} on {b.test_digest}."
@@ -59,7 +59,7 @@ def table(a: EvaluatedRun, b: EvaluatedRun, differences: dict[str, Difference]) 
     """Scores of both, their difference with its interval, p, and whether it is real."""
     result = Table(title=f"{len(rows_of(a.scores))} test pictures, data {a.test_digest}", box=box.SIMPLE_HEAD)
     result.add_column("")
-    for heading in (a.name, b.name, "difference", "95 % interval", "p", "real"):
+    for heading in (a.heading, b.heading, "difference", "95 % interval", "p", "real"):
         result.add_column(heading, justify="right")
     for metric, d in differences.items():
         cells = (f"{d.a:.3f}", f"{d.b:.3f}", *d.text(), f"{d.p:.3f}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from components.config import Params, Variant
-from components.data.prepare.report import data_metrics
+from components.data.prepare.report import data_counts
 from components.data.tables import read_tables
 from components.evaluation.scoring.degeneration import print_failure
 from components.evaluation.scoring.language import Language
@@ -75,7 +75,7 @@ def train_here(variant: str) -> None:
         data=tables_digest(tables),
         datasets=[dataset_entry(tables, split) for split in ("train", "val")],
     ) as run:
-        run.log_metrics(data_metrics(VALIDATION))
+        run.log_params(data_counts(VALIDATION))
         # of a model that is shared out, no process can caption by itself
         samples = None if params.train.fsdp else tables.split("val").sample(SAMPLES, params.seed)
         if init:
@@ -85,7 +85,7 @@ def train_here(variant: str) -> None:
         choice = read_choice(MODELS / variant)
         log_choice(run, choice)
         run.set_tags({"tokenizer": Language.of(tables.split("val").captions["caption"]).tokenizer})
-        run.log_metrics({"data/truncated_captions": scores["truncated_captions"]})
+        run.log_params({"data/truncated_captions": scores["truncated_captions"]})
     run_artifact(variant, run.run_id)
     print(f"{variant}: best validation CIDEr {scores['CIDEr']:.3f} after {scores['epoch']:.1f} epochs")
     Console().print(choice.table(f"{variant}: decoding, by CIDEr of validation captions"))
@@ -118,7 +118,7 @@ def open_init(source: str | None, variant: str) -> "Init | None":
 def log_choice(run: VariantRun, choice: "Choice") -> None:
     """How captions are decoded, what else was tried, and what is wrong with the captions, if anything."""
     run.log_params({f"decoding.{name}": value for name, value in choice.best.setting.items()})
-    run.log_metrics({"val/CIDEr_decoded": choice.best.cider})
+    run.log_metrics({"eval/CIDEr_decoded": choice.best.cider})
     run.log_table("decoding.json", choice.rows())
     if choice.best.degenerate:
         run.set_tags({"degenerate": choice.best.degenerate})

@@ -35,6 +35,11 @@ class Interval(NamedTuple):
         bounds, to = digits if of_bounds is None else of_bounds, " to " if self.low < 0 else "–"
         return f"{self.mean:.{digits}f}", f"{self.low:.{bounds}f}{to}{self.high:.{bounds}f}"
 
+    def per_cent(self) -> tuple[str, str]:
+        """Of a share, in whole per cent; 0 and 100 are only what is nothing or all: "99.9" and "99.6–100"."""
+        mean, low, high = map(_per_cent, self)
+        return mean, f"{low}–{high}"
+
 
 class Difference(NamedTuple):
     """Score a minus score b on the same images, its interval, and the two-sided p of no difference."""
@@ -54,6 +59,11 @@ class Difference(NamedTuple):
     def real(self) -> bool:
         """Does the interval exclude zero?"""
         return self.low > 0 or self.high < 0
+
+
+def _per_cent(share: float) -> str:
+    digits = next((n for n in range(4) if share in (0, 1) or round(100 * share, n) not in (0, 100)), 4)
+    return f"{100 * share:.{digits}f}"
 
 
 def resampled_sums(statistics: np.ndarray, samples: int = 2000, seed: int = 0) -> np.ndarray:

@@ -32,11 +32,11 @@ def results_table(results: Results, title: str = "Test split") -> Table:
     """A rich table for the terminal: mean above, 95 % interval below, best in bold."""
     columns = systems(results)
     caption = "mean and 95 % interval over images; perplexity and CHAIR: lower is better"
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0)
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("", overflow="fold", min_width=10)
     for column in columns:
         table.add_column(
-            column.name,
+            column.name.replace(" ", "\n"),  # else rich makes room for the whole name, and cuts the last one
             justify="right",
             overflow="fold",
             min_width=max(map(len, column.name.split())),

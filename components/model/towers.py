@@ -60,6 +60,10 @@ def load_tower(kind: type, source: str | Path, config: PreTrainedConfig) -> PreT
         tower, report = kind.from_pretrained(source, config=config, output_loading_info=True)
     except OSError as error:
         raise UserError(f"{source}: no weights can be loaded: {first_line(error)}") from None
+    except RuntimeError:  # its message refers to a table in the log
+        if not (others := _differences(config, vision_config_of(source))):
+            raise
+        raise UserError(f"{source}: another {config.model_type} than the one expected: {others}.") from None
     finally:
         logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
@@ -67,6 +71,16 @@ def load_tower(kind: type, source: str | Path, config: PreTrainedConfig) -> PreT
             f"{source}: {len(missing)} tensors of a {config.model_type} are missing, such as '{missing[0]}'."
         )
     return tower
+
+
+def _differences(expected: PreTrainedConfig, found: PreTrainedConfig) -> str:
+    """The sizes in which two configurations differ: "hidden_size is 64, expected 32"."""
+    sizes = found.to_dict()
+    return ", ".join(
+        f"{name} is {sizes[name]}, expected {value}"
+        for name, value in expected.to_dict().items()
+        if isinstance(value, int) and sizes.get(name, value) != value and not name.endswith("_id")
+    )
 
 
 def first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from components.registry.card import LICENCES, licences, model_card
 from components.registry.gate import Candidate
 from components.registry.origin import origin_folder, snapshot
 from components.registry.reload import reload_problem
+from components.registry.samples import embedded, log_samples
 from components.registry.versions import log_captioner
 from components.tracking.git import git_tags
 from components.tracking.provenance import scores_digest, tables_digest, weights_digest
@@ -48,8 +49,11 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
     name, plain = params.register_.name, params.model_dump(by_alias=True)
     tags[LICENCES] = licences(plain, tables)
     captions, references = rows_of(scores)["caption"], test.sample(SAMPLES, params.seed).references()
-    samples = [(image_id, captions[image_id], said[0]) for image_id, said in references.items()]
     clips = [test.open_frames(image_id) for image_id in references]
+    samples = [
+        (embedded(image_id, frames), captions[image_id], said[0])
+        for (image_id, said), frames in zip(references.items(), clips, strict=True)
+    ]
     with open_variant_run(
         variant,
         stage="register",
@@ -59,6 +63,7 @@ def register_variant(variant: str, params: Params, tables: Tables, model: Path, 
         scores=scores_digest(results),
     ) as run:
         run_id = run.require_id()
+        log_samples(run, clips)
         version = log_captioner(
             captioner,
             run_id,

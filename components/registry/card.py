@@ -8,6 +8,7 @@ import yaml
 
 from components.data.tables import Tables
 from components.evaluation.results import Metrics, scored_how, systems, written
+from components.evaluation.scoring.metrics import METRICS
 from components.registry.front_matter import front_matter, without_parts
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def model_card(
         metrics: the content of the evaluation's metrics.json.
         decoding: what was chosen on validation, as the checkpoint was; the model decodes so by itself.
         tables: the whole data set.
-        samples: image_id, caption and a reference of a few test pictures, picked before looking.
+        samples: picture (Markdown), caption and a reference of a few test pictures, picked before looking.
     """
     failed = [f"**{metrics['degenerate']}** Not to be used."] if "degenerate" in metrics else []
     decoded = ", ".join(f"{key} {value:g}" for key, value in decoding.setting.items())
@@ -78,11 +79,13 @@ def licences(params: Mapping[str, Any], tables: Tables) -> str:
 
 
 def _table(metrics: Metrics) -> str:
-    """Systems down, metrics across without those of parts (entirely_right_counts)."""
-    rows = systems({"**this model**": metrics})
-    columns = without_parts(rows[0].scores)
-    cells = [[written(column, row.scores.get(column)) for column in columns] for row in rows]
-    return _rows(("", *columns), *([row.name, *said] for row, said in zip(rows, cells, strict=True)))
+    """Metrics down, without those of parts (entirely_right_counts), systems across: so it fits a page."""
+    columns = systems({"**this model**": metrics})
+    rows = [
+        [METRICS[name].label, *(written(name, each.scores.get(name)) for each in columns)]
+        for name in without_parts(columns[0].scores)
+    ]
+    return _rows(("", *(column.name for column in columns)), *rows)
 
 
 def _rows(heading: Sequence[str], *rows: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from importlib.metadata import version
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,12 @@ def save_model(path: str, mlflow_model: "Model", *, captioner: "Module", example
 
 
 def _signature() -> "ModelSignature":
-    """Captions come out. What goes in, in which form, the service sees for itself. A request may set what
-    `generate` takes; null leaves it as it was chosen for the model.
-    """
+    """Captions come out. What goes in, in which form, the service sees for itself."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    integers = ("num_beams", "no_repeat_ngram_size", "max_new_tokens")
-    parameters = [ParamSpec(name, DataType.integer, None) for name in integers]
-    parameters.append(ParamSpec("length_penalty", DataType.double, None))
-    return ModelSignature(outputs=Schema([ColSpec(DataType.string)]), params=ParamSchema(parameters))
+    from components.registry.serving import PARAMETERS
+
+    kinds = {Integral: DataType.integer, Real: DataType.double}
+    parameters = ParamSchema([ParamSpec(name, kinds[kind], None) for name, kind in PARAMETERS.items()])
+    return ModelSignature(outputs=Schema([ColSpec(DataType.string)]), params=parameters)

@@ -13,11 +13,14 @@ from components.evaluation.scoring.language import PTB
 from components.files import atomic_path
 from components.registry.versions import CHALLENGER, CHAMPION, MODEL, read_artifact, version_at
 from components.tracking.faults import friendly
+from components.tracking.names import NOTE
 from components.tracking.store import Store, connect
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities.model_registry import ModelVersion
+
+REGISTERED = "Registered as"
 
 # Among the artifacts of a run: what the next candidate is compared with.
 SCORES = "test/per_image.parquet"
@@ -90,9 +93,17 @@ def _decide(ranked: Sequence[Candidate], champion: "ModelVersion | None", store:
     passed, why = _gate(best, champion, store)
     yield Decision(best, CHAMPION if passed else CHALLENGER, why)
     for rank, other in enumerate(others):
-        below = f"below the {best.val_cider:.3f} of {best.variant}"
         alias = CHALLENGER if passed and rank == 0 else None
-        yield Decision(other, alias, f"validation CIDEr {other.val_cider:.3f}, {below}")
+        yield Decision(other, alias, _below(other, best))
+
+
+def _below(other: Candidate, best: Candidate) -> str:
+    """With as many decimals as tell the two apart."""
+    digits = next((n for n in (3, 6) if round(other.val_cider, n) != round(best.val_cider, n)), 9)
+    own, first = (f"{candidate.val_cider:.{digits}f}" for candidate in (other, best))
+    if own == first:
+        return f"validation CIDEr {other.val_cider:.3f}, as that of {best.variant}, which stands before it"
+    return f"validation CIDEr {own}, below the {first} of {best.variant}"
 
 
 def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tuple[bool, str]:
@@ -120,7 +131,8 @@ def _gate(best: Candidate, champion: "ModelVersion | None", store: Store) -> tup
             )
     held = scores_of_run(champion.run_id, store)
     if held is None:
-        return False, f"the champion's test scores are gone: run {champion.run_id} has no {SCORES}"
+        gone = f"its run has no {SCORES}"
+        return False, f"the test scores of the champion, version {champion.version}, are gone: {gone}"
     difference = _compare(best.scores, held)
     if difference.high < 0:
         found = "CIDEr {} ({})".format(*difference.text())
@@ -150,7 +162,8 @@ def _write(store: Store, decision: Decision, name: str) -> None:
     store.client.set_model_version_tag(name, version, "gate", f"{verdict}: {decision.reason}")
     run_id, told = decision.candidate.run_id, f"version {version}, {verdict}: {decision.reason}"
     store.client.set_tag(run_id, "registry", told)
-    store.client.set_tag(run_id, "mlflow.note.content", f"Registered as {name} {told}.")
+    known = store.client.get_run(run_id).data.tags.get(NOTE, "").partition(REGISTERED)[0].strip()
+    store.client.set_tag(run_id, NOTE, f"{known}\n\n{REGISTERED} {name} {told}.".strip())
     if decision.alias == CHAMPION:
         held = version_at(store, CHALLENGER, name)
         if held is not None and str(held.version) == version:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from components.errors import UserError
 from components.registry.gate import SCORES, scores_of_run
-from components.registry.versions import find_version, open_store
+from components.registry.versions import ADDRESS, find_version, open_store
 from components.tracking.faults import friendly
 from components.tracking.store import Store, connect
 
@@ -22,14 +22,22 @@ class EvaluatedRun:
     """A run with its test scores.
 
     Attributes:
+        name: models:/NAME/VERSION where it is registered, else that of the run.
         test_digest: hash of the test split (`provenance.tables_digest`); comparable if it is the same.
         scores: the evaluate stage's per-image table.
     """
 
     run_id: str
     name: str
+    variant: str
     test_digest: str
     scores: "pd.DataFrame"
+
+    @property
+    def heading(self) -> str:
+        """Of a column: "mlp, version 3"."""
+        model, _, number = self.name.rpartition("/")
+        return f"{self.variant}, version {number}" if model.startswith(ADDRESS) else self.name
 
 
 def tested_run(text: str) -> EvaluatedRun:
@@ -42,12 +50,23 @@ def tested_run(text: str) -> EvaluatedRun:
     with friendly(f"Looking for '{text}'"):
         store = open_store()
         run = find_run(text, store)
+        name = _version_of(text, run, store) or run.info.run_name
         datasets = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
         digests = [dataset.digest for dataset in datasets if dataset.name.endswith("-test")]
         scores = scores_of_run(run.info.run_id, store) if digests else None
     if scores is None:
-        raise UserError(f"The run '{text}' ({run.info.run_id}) has no {SCORES}. Evaluate it: dvc repro")
-    return EvaluatedRun(run.info.run_id, run.info.run_name, digests[-1], scores)
+        raise UserError(f"'{text}': {name} has no {SCORES} in its run. Evaluate it: dvc repro")
+    return EvaluatedRun(run.info.run_id, name, run.data.tags.get("variant", name), digests[-1], scores)
+
+
+def _version_of(text: str, run: "Run", store: Store) -> str | None:
+    """The version that `text` names, else the newest one that was made of the run; None if none was."""
+    if text.startswith(ADDRESS):
+        found = [find_version(text, store)]
+    else:
+        found = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    newest = max(found, key=lambda version: int(version.version), default=None)
+    return newest and f"{ADDRESS}{newest.name}/{newest.version}"
 
 
 def find_run(text: str, store: Store) -> "Run":
@@ -56,7 +75,7 @@ def find_run(text: str, store: Store) -> "Run":
     Raises:
         UserError: there is none.
     """
-    if text.startswith("models:/"):
+    if text.startswith(ADDRESS):
         return store.client.get_run(find_version(text, store).run_id)
     quoted = text.replace("'", "\\'")
     for name in ("attributes.run_id", "tags.variant", "attributes.run_name"):

@@ -11,9 +11,13 @@ from components.errors import UserError
 from components.registry.versions import find_version, open_store, read_artifact
 from components.tracking.faults import friendly
 from components.tracking.git import code_changes
+from components.tracking.names import evaluation_metrics
 
 LOCK, CHANGES, PARAMS, ENVIRONMENT = "dvc.lock", "changes.patch", "params.yaml", "environment.json"
 """Artifacts in the version's folder among those of its run, see `origin_folder`."""
+
+METRICS = "test/metrics.json"
+"""Left by the evaluate stage with the run: all of its scores."""
 
 PACKAGES = ("torch", "transformers", "numpy", "pandas", "tokenizers")
 
@@ -27,7 +31,7 @@ class Origin:
         changes: those changes, as `git apply` takes them; '' if there were none or they were not kept.
         params: the text of params.yaml.
         lock: the text of dvc.lock: DVC's hashes of what each stage read and made.
-        metrics: of the run, those below test/.
+        metrics: all scores of its evaluation, as `evaluation_metrics` names them.
         environment: versions of Python and packages, machine.
     """
 
@@ -78,15 +82,15 @@ def origin_of(uri: str) -> Origin:
             (read_artifact(store, found.run_id, f"{folder}/{name}") or b"").decode()
             for name in (LOCK, CHANGES, PARAMS, ENVIRONMENT)
         )
-        run = store.client.get_run(found.run_id)
+        scores = read_artifact(store, found.run_id, METRICS)
     variant, commit = found.tags.get("variant"), found.tags.get("git_commit")
-    missing = {"variant": variant, "git commit": commit, LOCK: lock, PARAMS: params}
+    missing = {"variant": variant, "git commit": commit, LOCK: lock, PARAMS: params, METRICS: scores}
     if lacking := [name for name, value in missing.items() if not value]:
         raise UserError(
             f"{uri}: nothing says what made it: no {', '.join(lacking)}. Only versions that `dvc repro` "
             "registered in a git repository can be made again."
         )
-    metrics = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    metrics = evaluation_metrics(json.loads(scores))
     dirty = found.tags.get("git_dirty") == "true"
     changes = changes if dirty else ""  # of an earlier registration of the same version
     return Origin(uri, variant, commit, dirty, changes, params, lock, metrics, json.loads(made_by or "{}"))

@@ -9,11 +9,13 @@ So do {"inputs": {"image": [...]}} and tables with a column `image`. Of a clip (
 frames as it was trained with.
 
 Loaded by MLflow from the registered model's own copy of this package. It decodes as was chosen for the model;
-`"params": {"num_beams": 1}` beside "inputs" changes that.
+`"params": {"num_beams": 1}` beside "inputs" changes that, see `PARAMETERS`.
 """
 
 import base64
 import binascii
+import numbers
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 
 BATCH = 32
 IMAGE = "image"
+PARAMETERS = {
+    "num_beams": numbers.Integral,
+    "no_repeat_ngram_size": numbers.Integral,
+    "max_new_tokens": numbers.Integral,
+    "length_penalty": numbers.Real,
+}
+"""What a request may set; null leaves it as it was chosen for the model."""
+
 HIGHEST = {"num_beams": 32, "max_new_tokens": 500}  # a request must not take all memory
 
 
@@ -60,16 +70,13 @@ class CaptionService:
 
         Args:
             model_input: strings, as a list, an array, or under the key or column `image`.
-            params: keyword arguments of `generate`, those of the signature; None: the model's own.
+            params: keyword arguments of `generate`, of `PARAMETERS`; None: the model's own.
 
         Raises:
-            BadInput: an input that is no image, named by its index and what is wrong with it; a parameter out
-                of range.
+            BadInput: an input that is no image, named by its index and what is wrong with it; a parameter
+                that there is not, of another type or out of range.
         """
-        params = {name: value for name, value in (params or {}).items() if value is not None}
-        for name, value in params.items():
-            if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
-                raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")
+        params = checked(params)
         frames = self.model.config.num_frames
         images = [decode(value, index, frames) for index, value in enumerate(_values(model_input))]
         captions = []
@@ -81,6 +88,34 @@ class CaptionService:
         return captions
 
 
+def checked(params: Any) -> dict[str, Any]:
+    """Those of `params` that are set.
+
+    Raises:
+        BadInput: one that there is not, of another type or out of range.
+    """
+    if params and not isinstance(params, dict):
+        raise BadInput(f"params: {_shown(params)} where names and values were expected.")
+    given: dict[str, Any] = params or {}
+    for name, value in given.items():
+        if name not in PARAMETERS:
+            raise BadInput(f"params: no such parameter {_shown(name)}. There are {', '.join(PARAMETERS)}.")
+        if value is None:
+            continue
+        fits = isinstance(value, PARAMETERS[name]) and not isinstance(value, bool)
+        if not fits:
+            kind = "an integer" if PARAMETERS[name] is numbers.Integral else "a number"
+            raise BadInput(f"params: {name} is {_shown(value)}; {kind} was expected.")
+        if name in HIGHEST and not 1 <= value <= HIGHEST[name]:
+            raise BadInput(f"params: {name} is {value}; it goes from 1 to {HIGHEST[name]}.")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
 def decode(value: object, index: int, num_frames: int) -> "list[Image.Image]":
     """One base64 string -> the picture, or frames of the clip, as training would have opened it; a data URL
     ("data:image/png;base64,...") will do.
@@ -89,7 +124,7 @@ def decode(value: object, index: int, num_frames: int) -> "list[Image.Image]":
         BadInput: not a string, not base64, not an image, a damaged or enormous one.
     """
     if not isinstance(value, str):
-        kind = "null" if value is None or value != value else f"{type(value).__name__} {str(value)[:40]!r}"
+        kind = "null" if value is None or value != value else f"{type(value).__name__} {_shown(value)}"
         raise BadInput(f"input {index}: {kind} where a base64 string was expected.")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
@@ -113,13 +148,23 @@ def _values(model_input: Any) -> list:
     if IMAGE in names:
         model_input = model_input[IMAGE]
     elif any(isinstance(name, str) for name in names) or len(names) > 1:
-        found = ", ".join(map(repr, names))
-        raise BadInput(f"no {IMAGE!r} in the request: it has {found}. Name the column or key {IMAGE!r}.")
+        raise _no_image(names)
     elif len(names):
         model_input = model_input[names[0]]  # a table of one column without a name
     values = _plain(model_input)
     values = list(values) if isinstance(values, (list, tuple)) else [values]
-    return [_plain(value.get(IMAGE, value)) if isinstance(value, dict) else value for value in values]
+    return [_plain(_image_in(value)) if isinstance(value, dict) else value for value in values]
+
+
+def _image_in(row: dict) -> Any:
+    if IMAGE not in row:
+        raise _no_image(row)
+    return row[IMAGE]
+
+
+def _no_image(names: Iterable[object]) -> BadInput:
+    found = ", ".join(map(_shown, names))
+    return BadInput(f"no {IMAGE!r} in the request: it has {found}. Name the column or key {IMAGE!r}.")
 
 
 def _plain(value: Any) -> Any:
@@ -132,5 +177,37 @@ def _load_pyfunc(path: str, model_config: dict | None = None) -> CaptionService:
     import mlflow.pytorch
     import torch
 
+    _check_before_mlflow()
+
     device = (model_config or {}).get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
     return CaptionService(mlflow.pytorch.load_model(str(Path(path).parent)).to(device).eval())
+
+
+def _check_before_mlflow() -> None:
+    """Have requests checked here first: MLflow drops keys and parameters that it does not know, with a
+    warning in the server's log at most, and answers one of another type with all pictures that were sent.
+
+    No setting of MLflow changes that, hence two functions of its own are replaced, if it has them (the
+    version asks for the very release of MLflow that this was tried with).
+    """
+    from mlflow import pyfunc
+    from mlflow.pyfunc import scoring_server
+
+    enforce = getattr(pyfunc, "_enforce_params_schema", None)
+    split = getattr(scoring_server, "_split_data_and_params", None)
+    if enforce is None or split is None or enforce.__module__ == __name__:
+        return
+
+    def check_params(params: Any, schema: Any) -> Any:
+        if schema is not None and {spec.name for spec in schema.params} == {*PARAMETERS}:
+            checked(params)
+        return enforce(params, schema)
+
+    def check_keys(request: Any) -> Any:
+        request = scoring_server._decode_json_input(request)
+        if unknown := request.keys() - {*scoring_server.SUPPORTED_FORMATS, "params"}:
+            names = ", ".join(map(_shown, sorted(unknown)))
+            raise BadInput(f"the request has {names}: pictures stand in 'inputs', parameters in 'params'.")
+        return split(request)
+
+    pyfunc._enforce_params_schema, scoring_server._split_data_and_params = check_params, check_keys

@@ -14,6 +14,7 @@ from components.code import code_digest
 from components.data.display import data_uri
 from components.errors import UserError
 from components.registry import flavor
+from components.registry.samples import linked
 from components.tracking.faults import friendly, is_permanent
 from components.tracking.store import EXPERIMENT, Store, connect, project_root
 
@@ -60,8 +61,8 @@ def log_captioner(
     Args:
         model: a `CaptionModel` that carries its processor.
         run_id: MLflow's id of the run that it was trained in.
-        card: the model card, Markdown; without its front matter the version's description, whole in the
-            model's model_card.md.
+        card: the model card, Markdown; without its front matter the version's description, with the run's
+            pictures for its own (`registry.samples`), and whole in the model's model_card.md.
         example: a picture, kept as the example input of the service.
         tags: of the version; "variant" names the model among the run's, "test_data" is what the gate
             compares.
@@ -78,7 +79,8 @@ def log_captioner(
         from huggingface_hub import ModelCard
         from mlflow.models import Model
 
-        store, digest, description = connect(), _digest(model), shortened(ModelCard(card).text.strip())
+        store, digest = connect(), _digest(model)
+        description = shortened(linked(ModelCard(card).text.strip(), run_id))
         texts = {key: str(value) for key, value in tags.items()} | {"digest": digest}
         for known in versions(store, name):
             if known.run_id == run_id and known.tags.get("digest") == digest:
@@ -207,11 +209,12 @@ def read_artifact(store: Store, run_id: str, path: str) -> bytes | None:
 
 
 def shortened(card: str) -> str:
-    """At most what a description may hold, cut at a line."""
+    """At most what a description may hold, cut at a line; a block of code that was cut is closed."""
     if len(card) <= LONGEST_CARD:
         return card
     end = "\n\n(shortened: the whole card is model_card.md among the model's files)"
-    return card[: LONGEST_CARD - len(end)].rpartition("\n")[0] + end
+    kept = card[: LONGEST_CARD - len(end) - len("\n```")].rpartition("\n")[0]
+    return kept + "\n```" * (kept.count("```") % 2) + end
 
 
 def _digest(model: "torch.nn.Module") -> str:

@@ -8,7 +8,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from components.data.display import data_uri, mosaic
-from components.evaluation.bootstrap import Interval
 from components.evaluation.results import (
     MODEL,
     MONITORS,
@@ -101,12 +100,11 @@ def _headline(variant: Variant) -> dict[str, Any]:
     metrics, own = variant.metrics, scores(variant.metrics, MODEL)
     others = {name: scores(metrics, name)["CIDEr"].mean for name in metrics["systems"]}
     times = {name: own["CIDEr"].mean / cider for name, cider in others.items() if cider > 0}
-    right = [Interval(*(100 * share for share in own["entirely_right"]))] if "entirely_right" in own else []
     return {
         "name": variant.name,
         "cider": own["CIDEr"].text(2),
         "times": times,
-        "right": [score.text(0) for score in right],
+        "right": [own["entirely_right"].per_cent()] if "entirely_right" in own else [],
         "monitors": metrics.get("monitors", {}),
     }
 

@@ -38,7 +38,7 @@ class MlflowCallback(TrainerCallback):
         step = state.global_step
         image_ids, clips, references = zip(*self.samples, strict=True)
         captions = model.caption(list(clips), **GREEDY)
-        self.run.log_image("val/captions", caption_sheet(clips, captions, references), step)
+        self.run.log_image("eval/captions", caption_sheet(clips, captions, references), step)
         lines = zip(image_ids, captions, references, strict=True)
         rows = [
             {"step": step, "image_id": of, "caption": said, "reference": true} for of, said, true in lines

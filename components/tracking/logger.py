@@ -76,7 +76,8 @@ class VariantRun:
             self.record("log_batch", metrics=rows)
 
     def log_params(self, values: Mapping[str, object]) -> None:
-        self.record("log_batch", params=_strings(values))
+        """Record what does not change in a run; what the run says already, it keeps."""
+        self.record("describe", params=dict(_strings(values)))
 
     def set_tags(self, values: Mapping[str, object]) -> None:
         """Set or overwrite tags."""

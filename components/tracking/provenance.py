@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,19 @@ def flatten(params: Mapping[str, object]) -> dict[str, str]:
 def _of_one_variant(params: Mapping[str, object]) -> dict[str, object]:
     """Without the variants: which others are trained beside it says nothing about a run."""
     return {key: value for key, value in params.items() if key != "variants"}
+
+
+def data_name(params: Mapping[str, Any], data: str) -> str:
+    """How runs call their data set: what was read, and the beginning of its hash, by which two of one name
+    differ: "scenes 521d", "captions.csv 9c01", "lmms-lab/flickr30k 77aa".
+    """
+    section = params.get("data", {})
+    source, named = section.get("source", "data"), section.get("annotations")
+    if source == "scenes" or (source == "datasets" and named):
+        name = named or source
+    else:
+        name = Path(named if isinstance(named, str) else section.get("folder", source)).name
+    return f"{name} {data[:4]}"
 
 
 def pipeline_key(params: Mapping[str, object], data: str) -> str:

@@ -16,7 +16,7 @@ from components.files import atomic_path
 from components.tracking.git import git_tags
 from components.tracking.journal import exclusive_journal
 from components.tracking.logger import VariantRun, now
-from components.tracking.provenance import dvc_tags, flatten, pipeline_key, source_tags
+from components.tracking.provenance import data_name, dvc_tags, flatten, pipeline_key, source_tags
 from components.tracking.store import runs_folder
 from components.variants import VARIANTS
 
@@ -51,7 +51,7 @@ def open_variant_run(
     training = stage == "train"
     run_key = _run_key(unfinished) if training else None
     mapper, resampler = VARIANTS.get(variant, (variant, None))
-    seed = params.get("seed", 0)
+    name, seed = data_name(params, data), params.get("seed", 0)
     try:
         with exclusive_journal(f"{pipeline}-{run_key or weights}") as journal:
             run = VariantRun(variant, journal)
@@ -63,8 +63,8 @@ def open_variant_run(
                 run_key=run_key,
                 weights=weights,
                 scores=scores,
-                run_name=f"{variant} (seed {seed})",
-                parent_name=f"seed {seed} ({pipeline[:6]})",
+                run_name=f"{variant} on {name} (seed {seed})",
+                parent_name=f"{name}, seed {seed} ({pipeline[:6]})",
                 params=flatten(params),
                 variant_params=flatten({"variant": variant, "mapper": mapper, "resampler": resampler}),
                 tags=dvc_tags(variant) | {"data": data},

@@ -77,12 +77,14 @@ def _merged(calls: list[tuple[int, dict]]) -> Iterator[tuple[int, dict]]:
 
 
 def _replay(call: dict, journal: Journal, store: "Store") -> None:
-    """Make one call: of `tree`, to find or end the run, or of `MlflowClient`, about it."""
+    """Make one call: of `tree`, to find, describe or end the run, or of `MlflowClient`, about it."""
     method, arguments = call["method"], call["arguments"]
     if method == "open_child":
         journal.run_id = tree.open_child(store, arguments)
     elif journal.run_id is None:
         raise ValueError("a call before the run was opened")
+    elif method == "describe":
+        tree.describe(store.client, journal.run_id, **arguments)
     elif method == "close_child":
         tree.close_child(store, journal.run_id, **arguments)
     else:

@@ -27,15 +27,11 @@ LOCK_SECONDS = 120
 
 VIEW = "captioners"  # http://localhost:5000/#/experiments/1/runs?viewStateShareKey=captioners
 COLUMNS = (
-    "metrics.`val/CIDEr`",
-    "metrics.`test/CIDEr`",
-    "metrics.`test/CIDEr_low`",
-    "metrics.`test/CIDEr_high`",
-    "metrics.`test/entirely_right`",
-    "metrics.`test/CHAIRi`",
+    "metrics.`eval/CIDEr`",
     "metrics.`test/BLEU-4`",
-    "metrics.`test/nearest_neighbour/CIDEr`",
-    "metrics.`test/blind/CIDEr`",
+    "metrics.`test/CHAIRi`",
+    "metrics.`test/CIDEr`",
+    "metrics.`test/entirely_right`",
     "tags.`registry`",
 )
 
@@ -143,7 +139,7 @@ def _experiment_tags() -> dict[str, str]:
     """
     state = {
         "searchFilter": "params.variant != ''",
-        "orderByKey": "metrics.`val/CIDEr`",
+        "orderByKey": "metrics.`eval/CIDEr`",
         "orderByAsc": False,
         "selectedColumns": COLUMNS,
     }

@@ -26,9 +26,9 @@ def open_child(store: Store, event: Mapping) -> str:
         if child is None:
             child = _create_child(store, event)
     run_id, parent_id = child.info.run_id, child.data.tags["mlflow.parentRunId"]
-    _describe(client, parent_id, event["params"], {})
+    describe(client, parent_id, event["params"])
     origin = event["origin"] if training else {}
-    _describe(client, run_id, event["params"] | event["variant_params"], event["tags"] | origin)
+    describe(client, run_id, event["params"] | event["variant_params"], event["tags"] | origin)
     if training:
         _end_abandoned(store, event)
         for id_ in (parent_id, run_id):
@@ -43,7 +43,9 @@ def close_child(store: Store, run_id: str, status: str, time: int) -> None:
         store.client.set_terminated(id_, status, time)
 
 
-def _describe(client: "MlflowClient", run_id: str, params: dict[str, str], tags: dict[str, str]) -> None:
+def describe(
+    client: "MlflowClient", run_id: str, params: Mapping[str, str], tags: Mapping[str, str] | None = None
+) -> None:
     """Log tags, and the parameters that the run does not have yet: in MLflow a parameter cannot change, and
     what a run was made with is what counts.
     """
@@ -51,7 +53,7 @@ def _describe(client: "MlflowClient", run_id: str, params: dict[str, str], tags:
 
     known = client.get_run(run_id).data.params
     fresh = [Param(name, value) for name, value in params.items() if name not in known]
-    client.log_batch(run_id, params=fresh, tags=[RunTag(name, value) for name, value in tags.items()])
+    client.log_batch(run_id, params=fresh, tags=[RunTag(name, value) for name, value in (tags or {}).items()])
 
 
 def _find(store: Store, **tags: str) -> "Run | None":

@@ -153,8 +153,8 @@ def decide_decoding(params: Params, folder: Path, val: CaptionDataset, features:
 
 
 def history(log: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the curves are named
-    everywhere; without times, so that the same training leaves the same bytes (MLflow has them).
+    """The trainer's log with validation under `val/` (`eval_CIDEr` -> `val/CIDEr`), as the report names
+    the curves; without times, so that the same training leaves the same bytes (MLflow has them).
     """
     times = ("_runtime", "_per_second")
     return [

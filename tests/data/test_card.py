@@ -1,5 +1,6 @@
 """What a person reads and looks at before training: the data card and the contact sheet."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,20 @@ def test_card_tells_licence_counts_and_limits(prepared: Tables) -> None:
     ):
         assert words in card, words
     assert "{" not in card.replace("{np}", "").split("## Grammar")[0]
+
+
+def test_the_page_shows_the_data_with_the_card_and_loads_nothing_but_near_twins(prepared: Tables) -> None:
+    page = (prepared.folder.with_name("prepared-report") / "index.html").read_text()
+    sources = re.findall(r'(?:src|data)="([^"]*)"', page)
+    assert {source for source in sources if not source.startswith("data:image/")} == {"near_twins.png"}
+    assert page.count('class="picture"') == 24 and "<script" not in page
+    shown = [line for line in prepared.captions["caption"] if f"<p>{line}</p>" in page]
+    assert len(shown) >= 3 * 24
+    bars = re.findall(r'title="(\d+) words: ([\d,]+) captions"', page)
+    words = prepared.captions["caption"].str.split().str.len().value_counts().to_dict()
+    assert {int(n): int(c.replace(",", "")) for n, c in bars if c != "0"} == words
+    assert "<h3>Grammar</h3>" in page and "<th>different words</th>" in page, "the card"
+    assert "270</b><span>images in train" in page and "Every check passed" in page
 
 
 def own_data(folder: Path, **options: str) -> Tables:

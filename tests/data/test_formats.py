@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from components.data.prepare.report import data_metrics
+from components.data.prepare.report import data_counts
 from components.data.tables import Tables
 from components.errors import UserError
 from tests.parameters import prepare
@@ -318,7 +318,7 @@ def test_what_img2dataset_writes(folder: Path) -> None:
     tables = read(folder, "00000.parquet")
     assert told(tables) == {name: c[:1] for name, c in CAPTIONS.items()}
     assert validation(folder)["left_out"] == {"failed_to_download": 2, "failed_to_resize": 1}
-    metrics = data_metrics(folder.parent / "prepared-report" / "validation.json")
+    metrics = data_counts(folder.parent / "prepared-report" / "validation.json")
     assert metrics["data/left_out/failed_to_download"] == 2 and metrics["data/faults"] == 0
 
 
@@ -401,7 +401,7 @@ def test_a_sentence_in_all_published_splits_is_reported_and_stays(tmp_path: Path
     assert summary["faults"] == {} and summary["reported"] == {"leak-by-caption": 8}
     expected = {"number": 1, "examples": {OVERLAP.lower(): ["test", "train", "val"]}}
     assert summary["sentences_in_two_splits"] == expected
-    metrics = data_metrics(folder.parent / "prepared-report" / "validation.json")
+    metrics = data_counts(folder.parent / "prepared-report" / "validation.json")
     assert metrics["data/reported/leak-by-caption"] == 8 and metrics["data/sentences_in_two_splits"] == 1
 
 

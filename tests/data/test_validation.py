@@ -252,6 +252,8 @@ def test_counts_are_metrics_and_the_page_shows_the_faults(planted: Builder, quar
     assert summary["faults"]["image-unreadable"] == 3
     assert sum(summary["faults"].values()) == len(faults)
     assert summary["quarantined"]["captions"] >= len(BAD_CAPTIONS)
+    told = pd.read_parquet(report / "faults.parquet").set_index("fault")["value"]
+    assert told["split-unknown"] == "holdout"
     page = (report / "index.html").read_text()
     assert "captions.json: images[43]" in page and "data:image/" in page
     assert "<b>dog</b>" not in page  # captions are data, not markup

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.errors import UserError
-from components.evaluation.bootstrap import interval, paired_bootstrap, resampled_sums
+from components.evaluation.bootstrap import Interval, interval, paired_bootstrap, resampled_sums
 from components.evaluation.scoring.metrics import METRICS
 
 
@@ -22,6 +22,12 @@ def test_intervals_cover_the_truth_in_19_of_20_samples():
     results = [interval(draw.exponential(size=120), samples=500, seed=i) for i in range(200)]
     covered = np.mean([result.low <= 1.0 <= result.high for result in results])
     assert 0.89 <= covered <= 0.98  # 0.95, less a little for the skew, within three standard errors
+
+
+def test_a_share_is_told_as_all_or_nothing_only_where_it_is():
+    assert Interval(0.999, 0.996, 1.0).per_cent() == ("99.9", "99.6–100")
+    assert Interval(0.991, 0.98, 0.9999).per_cent() == ("99", "98–99.99")
+    assert Interval(0.0, 0.0, 0.003).per_cent() == ("0", "0–0.3")
 
 
 def test_resampling_is_by_seed_and_paired_across_columns():

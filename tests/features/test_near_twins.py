@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from components.data.prepare.report import data_metrics
+from components.data.prepare.report import data_counts
 from components.data.prepare.rules import BY_EMBEDDING, severities
 from components.errors import UserError
 from components.features import near_twins
@@ -62,7 +62,7 @@ def test_twins_between_splits_and_in_train_are_counted_and_shown(tables, twins, 
     assert first in set(near["twin"])
     assert Image.open(tmp_path / "near_twins.png").width > 800  # four pairs in a row
     (tmp_path / "validation.json").write_text(json.dumps(COUNTS))
-    assert data_metrics(tmp_path / "validation.json")["data/near_twins/in_two_splits"] == 1
+    assert data_counts(tmp_path / "validation.json")["data/near_twins/in_two_splits"] == 1
 
 
 COUNTS = dict.fromkeys(("images", "faults", "reported", "quarantined", "left_out"), {}) | {"captions": 0}

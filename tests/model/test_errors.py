@@ -3,13 +3,13 @@
 import pytest
 import torch
 from PIL import Image
-from transformers import BertConfig
+from transformers import BertConfig, CLIPVisionConfig, CLIPVisionModel, GPT2Config, GPT2LMHeadModel
 
 from components.errors import UserError
 from components.model import CaptionConfig, CaptionModel, CaptionProcessor
 from components.model.attention_maps import attention_maps
 from components.model.configuration import bridge_fields
-from tests.model_fixtures import captions, images, tiny_config, tiny_model, write_towers
+from tests.model_fixtures import TEXT, VISION, captions, images, tiny_config, tiny_model, write_towers
 from tests.parameters import HUB, TINY, merged
 
 torch.set_num_threads(1)
@@ -64,6 +64,20 @@ def test_a_tower_without_weights(towers, tmp_path):
     (tmp_path / "config.json").write_text((towers[1] / "config.json").read_text())
     with pytest.raises(UserError, match="no weights can be loaded"):
         CaptionModel.from_towers(towers[0], tmp_path)
+
+
+def test_a_bridge_on_towers_of_other_sizes(towers, tmp_path):
+    CaptionModel.from_towers(*towers).save_pretrained(tmp_path / "bridge")
+    GPT2LMHeadModel(GPT2Config(**TEXT | {"n_embd": 64, "n_layer": 6})).save_pretrained(tmp_path / "gpt2")
+    vision = CLIPVisionConfig(**VISION | {"hidden_size": 64})
+    CLIPVisionModel(vision).save_pretrained(tmp_path / "clip")
+    message = "bridge: .*gpt2: another gpt2 than the one expected: .*n_embd is 64, expected 32, n_layer is 6"
+    with pytest.raises(UserError, match=message):
+        CaptionModel.from_pretrained(tmp_path / "bridge", gpt2=tmp_path / "gpt2")
+    with pytest.raises(
+        UserError, match="bridge: .*clip: another clip_vision.*hidden_size is 64, expected 32"
+    ):
+        CaptionModel.from_pretrained(tmp_path / "bridge", clip=tmp_path / "clip")
 
 
 @pytest.mark.parametrize(

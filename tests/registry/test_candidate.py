@@ -1,6 +1,7 @@
 """A trained and scored variant becomes a version."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -8,8 +9,9 @@ from transformers.utils import logging
 
 from components.model import CaptionModel, CaptionProcessor
 from components.model.configuration import bridge_fields
-from components.registry.candidate import register_variant
+from components.registry.candidate import SAMPLES, register_variant
 from components.registry.card import LICENCES
+from components.registry.samples import FOLDER
 from components.tracking.provenance import scores_digest, tables_digest, weights_digest
 from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
@@ -58,6 +60,10 @@ def test_the_reloaded_version_is_compared_with_the_model_and_not_with_other_arit
     candidate = register_variant("mlp", params, tables, model, results)
     assert candidate.problem is None
     assert scores_digest(results) == connect().client.get_run(candidate.run_id).data.tags["scores"]
-    version = connect().client.get_model_version(params.register_.name, candidate.version)
-    assert version.description.startswith("# ") and "as bfloat16 has it" in version.description
-    assert version.tags[LICENCES] in version.description
+    client = connect().client
+    version = client.get_model_version(params.register_.name, candidate.version)
+    card = version.description
+    assert card.startswith("# ") and "as bfloat16 has it" in card and version.tags[LICENCES] in card
+    files = {file.path for file in client.list_artifacts(candidate.run_id, FOLDER)}
+    linked = set(re.findall(r"get-artifact\?run_uuid=" + candidate.run_id + r"&path=([^)]+)\)", card))
+    assert linked == files and len(files) == min(SAMPLES, len(tables.split("test").images))

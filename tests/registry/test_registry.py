@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from components.registry import reload as verify
 from components.registry.card import model_card
 from components.registry.gate import Candidate, promote
 from components.registry.reload import _difference, reload_problem
+from components.registry.samples import FOLDER, embedded, linked
 from components.registry.serving import CaptionService, decode
 from components.registry.versions import (
     LONGEST_CARD,
@@ -37,6 +39,7 @@ from components.registry.versions import (
     shortened,
     version_at,
 )
+from components.tracking.names import NOTE
 from components.tracking.runs import open_variant_run
 from components.tracking.store import connect
 from components.training.decoding import Trial
@@ -212,7 +215,12 @@ def test_the_gate_keeps_the_champion_and_says_why(champion, captioner, scores, m
     assert str(version_at(store, "champion").version) == champion.version
     assert str(version_at(store, "challenger").version) == candidate.version
     assert reason in store.client.get_model_version(NAME, candidate.version).tags["gate"]
-    assert reason in store.client.get_run(candidate.run_id).data.tags["registry"]
+    told = store.client.get_run(candidate.run_id).data.tags
+    assert reason in told["registry"]
+    store.client.set_tag(candidate.run_id, NOTE, f"Test: CIDEr 1.\n\n{told[NOTE]}")
+    promote([candidate])
+    note = store.client.get_run(candidate.run_id).data.tags[NOTE]
+    assert note.startswith("Test: CIDEr 1.\n\nRegistered as") and note.count("Registered as") == 1
 
 
 def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champion, captioner):
@@ -223,6 +231,10 @@ def test_the_best_on_validation_becomes_champion_and_the_next_challenger(champio
     assert (best.candidate.variant, best.alias) == ("mlp", "champion")
     assert "not worse than version 1" in best.reason
     assert (other.alias, other.reason) == ("challenger", "validation CIDEr 1.900, below the 2.000 of mlp")
+    near = register(captioner, "transformer", 1.99996, {"model": 1.0, "blind": 0.1})
+    same = register(captioner, "transformer", 2.0, {"model": 1.0, "blind": 0.1})
+    assert promote([good, near])[1].reason == "validation CIDEr 1.999960, below the 2.000000 of mlp"
+    assert promote([good, same])[1].reason == "validation CIDEr 2.000, as that of mlp, which stands before it"
     again, _ = promote([lucky, good])
     assert (again.candidate.version, again.alias) == (good.version, "champion")
     connect().client.set_registered_model_alias(NAME, "champion", champion.version)  # as other tests expect
@@ -259,15 +271,21 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry(tmp_path):
         metrics={"systems": systems, "monitors": {"unique": 0.9}},
         decoding=Trial({"num_beams": 3, "length_penalty": 0.0}, 1.05, None),
         tables=Tables(images, pd.DataFrame(), tmp_path),
-        samples=[("image-1", "two dogs", "two brown dogs")],
+        samples=[(embedded("a|b 1", [pictures(1)[0]]), "two dogs", "two brown dogs")],
     )
     assert "Licence of the data: none was given" in model_card(**about)
     (tmp_path / "LICENCE").write_text("CC BY-SA 4.0")
     card = model_card(**about)
-    assert "| **this model** | 1.000 (0.900–1.100) |" in card
-    assert "| blind | 0.100 (0.000–0.200) |" in card
+    assert "|  | **this model** | blind |" in card
+    assert "| CIDEr | 1.000 (0.900–1.100) | 0.100 (0.000–0.200) |" in card
     assert "decoded with num_beams 3, length_penalty 0" in card
-    assert "| image-1 | two dogs | two brown dogs |" in card
+    shown = re.search(
+        r"\| !\[a b 1\]\(data:image/png;base64,([^)]+)\) \| two dogs \| two brown dogs \|", card
+    )
+    with Image.open(io.BytesIO(base64.b64decode(shown[1]))) as picture:
+        assert picture.convert("RGB").tobytes() == pictures(1)[0].tobytes()
+    address = f"get-artifact?run_uuid=abc&path={FOLDER}/0.png"
+    assert f"![a b 1]({address})" in linked(card, "abc") and "data:image" not in linked(card, "abc")
     assert "7,000 train, 500 test" in card
     assert "CC BY-SA 4.0" in card
     assert "learning_rate: 0.003" in card
@@ -276,6 +294,8 @@ def test_the_card_has_scores_samples_data_and_fits_the_registry(tmp_path):
     assert card.startswith("---\n")
     long = shortened(card + "\nx" * 5000)
     assert len(long) <= LONGEST_CARD
+    cut = shortened(card + "\n```yaml" + "\nx: 1" * 2000)
+    assert len(cut) <= LONGEST_CARD and cut.count("```") % 2 == 0, "a page in one piece"
     assert long.endswith("(shortened: the whole card is model_card.md among the model's files)")
 
 
@@ -385,6 +405,7 @@ def test_the_key_or_column_image_is_taken_whatever_stands_beside_it(server, capt
     for asked in (
         {"dataframe_split": {"columns": ["id", "picture"], "data": [[7, a]]}},
         {"inputs": {"picture": [a]}},
+        {"inputs": [{"picture": a}]},
     ):
         status, wrong = _ask(server, asked)
         assert status == 400 and "'picture'. Name the column or key 'image'." in wrong["message"]
@@ -427,6 +448,41 @@ def test_transparency_is_white_as_in_training():
     assert decode(clear, 0, 1)[0].getcolors() == [(256, (255, 255, 255))]
 
 
-def test_decoding_out_of_range_is_a_400(server):
-    status, answer = _ask(server, {"inputs": [_encode(pictures(1)[0])], "params": {"num_beams": 0}})
-    assert (status, answer["message"]) == (400, "params: num_beams is 0; it goes from 1 to 32.")
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"num_beams": 0}, "num_beams is 0; it goes from 1 to 32."),
+        ({"num_beams": "five"}, "num_beams is 'five'; an integer was expected."),
+        ({"num_beams": 2.5}, "num_beams is 2.5; an integer was expected."),
+        ({"length_penalty": "x" * 99}, "length_penalty is '" + "x" * 39 + "...; a number was expected."),
+        (
+            {"numbeams": 3},
+            "no such parameter 'numbeams'. There are num_beams, no_repeat_ngram_size, max_new_",
+        ),
+        ([3], "[3] where names and values were expected."),
+    ],
+)
+def test_a_parameter_that_does_not_exist_or_fit_is_a_400(server, params, message):
+    status, answer = _ask(server, {"inputs": [_encode(pictures(1)[0])], "params": params})
+    assert status == 400 and answer["message"].startswith(f"params: {message}")
+    assert len(json.dumps(answer)) < 300, "nothing of what was sent comes back"
+
+
+@pytest.mark.parametrize("key", ["num_beams", "images"])
+def test_a_key_that_is_not_read_is_a_400(server, key):
+    for others in ({}, {"inputs": [_encode(pictures(1)[0])]}):
+        status, answer = _ask(server, others | {key: 5})
+        told = f"the request has '{key}': pictures stand in 'inputs', parameters in 'params'."
+        assert (status, answer["message"]) == (400, told)
+
+
+def test_parameters_that_are_null_are_those_of_the_model(server, captioner):
+    image = pictures(1)[0]
+    asked = {"inputs": [_encode(image)], "params": {"num_beams": None, "length_penalty": 1}}
+    assert _ask(server, asked) == (200, {"predictions": captioner.caption([image], length_penalty=1.0)})
+
+
+def test_no_picture_no_caption(server):
+    table = {"columns": ["image"], "data": []}
+    for asked in ({"inputs": []}, {"inputs": {"image": []}}, {"dataframe_split": table}):
+        assert _ask(server, asked) == (200, {"predictions": []}), asked

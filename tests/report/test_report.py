@@ -42,7 +42,7 @@ def page(content):
 
 def test_nothing_is_loaded_from_anywhere(page):
     sources = re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', page)
-    assert sources and all(source.startswith(("data:", "#")) for source in sources)
+    assert sources and all(source.startswith(("data:", "data/index.html", "#")) for source in sources)
     assert not re.search(r"https?://|<script|@import|url\(", page)
 
 
@@ -73,6 +73,16 @@ def test_scores_with_intervals_captions_and_references_are_there(content, page):
         "faults that occurred, and no others"
     )
     assert "0dd9e48 (clean)" in page and "epochs: 24" in page
+
+
+def test_a_share_of_nearly_all_is_not_called_all(content):
+    first = content.variants[0]
+    model = first.metrics["systems"]["model"] | {
+        "entirely_right": {"mean": 0.9986, "low": 0.9957, "high": 1.0}
+    }
+    metrics = first.metrics | {"systems": first.metrics["systems"] | {"model": model}}
+    text = render(dataclasses.replace(content, variants=[dataclasses.replace(first, metrics=metrics)]))
+    assert "<b>99.9 %</b> of captions are entirely right, 95 % 99.6–100<" in text
 
 
 def test_pictures_survive_the_page(content, page):

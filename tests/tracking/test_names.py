@@ -3,10 +3,12 @@
 import os
 
 import pandas as pd
+import pytest
 
 from components.data.tables import Tables
-from components.tracking.names import evaluation_metrics, trainer_metrics
+from components.tracking.names import evaluation_metrics, logged_scores, trainer_metrics
 from components.tracking.provenance import (
+    data_name,
     dataset_entry,
     dvc_tags,
     flatten,
@@ -29,15 +31,15 @@ def test_trainer_logs_get_our_names():
         "train/loss": 1.5,
         "train/learning_rate": 1e-3,
         "train/grad_norm": 0.2,
-        "gate/attention.0": 0.1,
+        "train/gate/attention.0": 0.1,
         "train/tokens_per_second": 9.0,
     }
     assert trainer_metrics(
         {"eval_CIDEr": 1.0, "eval_BLEU-4": 0.3, "eval_runtime": 2, "epoch": 1, "note": "x"}
     ) == {
-        "val/CIDEr": 1.0,
-        "val/BLEU-4": 0.3,
-        "val/seconds": 2.0,
+        "eval/CIDEr": 1.0,
+        "eval/BLEU-4": 0.3,
+        "train/eval_seconds": 2.0,
         "train/epoch": 1.0,
     }
 
@@ -59,6 +61,43 @@ def test_evaluation_report_is_flattened_with_intervals():
         "test/blind/CIDEr_high": 1.1,
         "test/monitors/unique": 0.5,
     }
+
+
+def test_of_all_scores_a_run_shows_what_one_looks_for_and_validation_first():
+    mean = {"mean": 1.0, "low": 0.9, "high": 1.1}
+    names = ("CIDEr", "BLEU-1", "entirely_right", "entirely_right_pairs", "METEOR")
+    systems = {system: dict.fromkeys(names, mean) for system in ("model", "blind")}
+    logged = logged_scores({"systems": systems, "monitors": {"unique": 0.5}})
+    assert [*sorted(logged)] == [
+        "test/CIDEr",
+        "test/blind/CIDEr",
+        "test/blind/entirely_right",
+        "test/details/BLEU-1",
+        "test/details/CIDEr_high",
+        "test/details/CIDEr_low",
+        "test/details/METEOR",
+        "test/details/entirely_right_high",
+        "test/details/entirely_right_low",
+        "test/details/entirely_right_pairs",
+        "test/entirely_right",
+        "test/monitors/unique",
+    ]
+    followed = trainer_metrics({"loss": 1.0, "eval_loss": 1.0, "eval_CIDEr": 1.0, "gate/attention.0": 0.1})
+    assert min([*followed, *logged]) == "eval/CIDEr", "the first that MLflow draws"
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ({"source": "scenes", "folder": "raw"}, "scenes 521d"),
+        ({"source": "auto", "folder": "raw/flickr8k", "annotations": None}, "flickr8k 521d"),
+        ({"source": "table", "folder": "raw", "annotations": "raw/captions.csv"}, "captions.csv 521d"),
+        ({"source": "coco", "folder": "raw/coco", "annotations": {"train": "a.json"}}, "coco 521d"),
+        ({"source": "datasets", "folder": "raw", "annotations": "owner/photos"}, "owner/photos 521d"),
+    ],
+)
+def test_runs_of_other_data_have_other_names(section, name):
+    assert data_name({"data": section}, "521dd4ff087fae99") == name
 
 
 def test_parameters_read_as_in_yaml_and_never_get_cut():

@@ -41,7 +41,7 @@ def trained(tmp_path_factory, patch):
     enter_project(tmp_path_factory.mktemp("tracking") / "a project é", patch)
     with open_variant_run("mlp", stage="train", params=PARAMS, data="d1", datasets=[DATASET]) as run:
         for step in range(50):
-            run.log_metrics({"train/loss": 1 / (step + 1), "gate/attention.0": step / 100}, step)
+            run.log_metrics({"train/loss": 1 / (step + 1), "train/gate/attention.0": step / 100}, step)
         _validate(MlflowCallback(run, _samples(tmp_path_factory.mktemp("data"))), step=50)
         Path("model.safetensors").write_bytes(b"weights")
         run.made(model=".")
@@ -78,10 +78,10 @@ def _validate(callback: MlflowCallback, step: int) -> None:
 
 def test_a_training_leaves_everything_in_its_run(trained, store):
     run = store.client.get_run(trained.run_id)
-    assert (run.info.run_name, run.info.status) == ("mlp (seed 0)", "FINISHED")
+    assert (run.info.run_name, run.info.status) == ("mlp on data d1 (seed 0)", "FINISHED")
     assert run.data.params["train.learning_rate"] == "0.003"
     assert (run.data.params["mapper"], run.data.params["resampler"]) == ("mlp", "true")
-    assert run.data.metrics["val/CIDEr"] == 0.5
+    assert run.data.metrics["eval/CIDEr"] == 0.5
     assert len(store.client.get_metric_history(trained.run_id, "train/loss")) == 50
     assert any(name.startswith("system/") for name in run.data.metrics)
     assert run.data.tags["data"] == "d1"
@@ -165,17 +165,21 @@ def test_other_decoding_parameters_get_runs_that_bring_the_training_along(traine
     assert "test/evaluate" not in store.client.get_run(trained.run_id).data.metrics
 
 
-def test_an_interrupted_training_goes_on_in_its_run(trained, store):
+def test_an_interrupted_training_goes_on_in_its_run_and_keeps_its_parameters(trained, store):
     with (
         pytest.raises(KeyboardInterrupt),
         open_variant_run("mlp", stage="train", params=PARAMS, data="d2") as first,
     ):
+        first.log_params({"data/captions": 5})
         raise KeyboardInterrupt
     assert store.client.get_run(first.run_id).info.status == "KILLED"
     with open_variant_run("mlp", stage="train", params=PARAMS, data="d2") as second:
-        pass
+        second.log_params({"data/captions": 6, "data/faults": 0})
     assert second.run_id == first.run_id
-    assert store.client.get_run(first.run_id).info.status == "FINISHED"
+    run = store.client.get_run(first.run_id)
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["data/captions"], run.data.params["data/faults"]) == ("5", "0")
+    assert not list(Path("mlruns/unsent").glob("*.rejected"))
 
 
 def test_kill_9_loses_nothing(trained, store):

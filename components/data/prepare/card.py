@@ -11,8 +11,7 @@ from components.data.scenes.grammar import COUNT_TEMPLATES, PAIR_TEMPLATES
 from components.data.scenes.grounds import COLOURS, PATTERNS
 from components.data.scenes.minimal_pairs import CHANGES
 from components.data.scenes.openmoji import SELECTION, drawings
-from components.data.tables import LICENCE, SPLITS, Tables
-from components.files import atomic_path
+from components.data.tables import SPLITS, Tables
 
 SCENES = """\
 ## What it is
@@ -72,10 +71,10 @@ Those of the source. Write here what they are before you publish a model trained
 NO_LICENCE = "None was given (data.licence). Find out what it is before you publish a model trained on it."
 
 
-def write_card(
+def data_card(
     tables: Tables, *, source: str, seed: int, origin: str = "", removed: int = 0, licence: str = ""
-) -> None:
-    """Write `card.md`, and LICENCE if there is a `licence`, into the folder of `tables`.
+) -> str:
+    """Markdown.
 
     Args:
         origin: the folder or files that `source` read
@@ -84,11 +83,7 @@ def write_card(
     """
     facts = {"source": source, "origin": origin, "removed": removed, "licence": licence or NO_LICENCE}
     about = _scenes(seed) if source == "scenes" else OTHERS.format(**facts)
-    if licence:
-        (tables.folder / LICENCE).write_text(licence, encoding="utf-8")
-    sections = [f"# Data card: {source}", _numbers(tables), *_objects(tables), about]
-    with atomic_path(tables.folder / "card.md") as path:
-        path.write_text("\n\n".join(sections), encoding="utf-8")
+    return "\n\n".join([f"# Data card: {source}", _numbers(tables), *_objects(tables), about])
 
 
 def _numbers(tables: Tables) -> str:
@@ -111,9 +106,8 @@ def _numbers(tables: Tables) -> str:
 
 def _objects(tables: Tables) -> list[str]:
     """How many pictures say what is in them, if any does."""
-    if "objects" not in tables.images:
+    if "objects" not in tables.images or (known := tables.images["objects"].dropna()).empty:
         return []
-    known = tables.images["objects"].dropna()
     names = {synonyms[0] for several in known for synonyms in several}
     return [
         f"Of {len(known)} images it is known what is in them (column `objects`): {len(names)} different "

@@ -17,7 +17,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from components.config import DataParams
-from components.data.prepare.card import write_card
+from components.data.prepare.card import data_card
 from components.data.prepare.contact_sheet import contact_sheet, mixed
 from components.data.prepare.ingest import Ingested, ingest_all
 from components.data.prepare.pack import pack, portable
@@ -31,7 +31,7 @@ from components.data.prepare.validate import describe, validate
 from components.data.sources import Raw, Source, source_of
 from components.data.sources.base import SCRATCH
 from components.data.sources.sharded import ShardedSource, ShardFile
-from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, Tables, write_tables
+from components.data.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, LICENCE, Tables, write_tables
 from components.data.watched import require_watchable
 from components.errors import UserError
 from components.files import atomic_path
@@ -61,11 +61,11 @@ def prepare(
         tables, found = collect(raw, source, folder, map_pieces)
         images = tables.images.assign(twins=twin_groups(tables.images))
         tables = replace(tables, images=images.assign(split=assign_splits(images, data)))
-        clean, removed = check(tables, found.frames, Path(report), severity, raw)
         licence = source.licence or data.licence
-        frames = pack(clean.images, found, folder, data.copy_, map_pieces)
         about = {"source": source.name, "seed": data.seed, "origin": raw.root.name, "licence": licence}
-        clean = _finish(replace(clean, frames=frames), removed, **about)
+        clean, removed, card = check(tables, found.frames, Path(report), severity, raw, about)
+        frames = pack(clean.images, found, folder, data.copy_, map_pieces)
+        clean = _finish(replace(clean, frames=frames), removed, card, licence)
         clean = replace(clean, frames=portable(frames, out))
         write_tables(clean)
     return replace(clean, folder=out)
@@ -137,27 +137,34 @@ def tables_of(raw: Raw, folder: Path) -> Tables:
 
 
 def check(
-    tables: Tables, frames: pd.DataFrame, report: Path, severity: Mapping[str, str], raw: Raw
-) -> tuple[Tables, pd.DataFrame]:
-    """Validate, write the report, then raise, or take out what is faulty: (the rest, what was taken out)."""
+    tables: Tables,
+    frames: pd.DataFrame,
+    report: Path,
+    severity: Mapping[str, str],
+    raw: Raw,
+    about: Mapping[str, Any],
+) -> tuple[Tables, pd.DataFrame, str]:
+    """Validate, write the report, then raise, or take out what is faulty: (the rest, what was taken out, the
+    card of the rest)."""
     faults = validate(tables)
     fatal = faults[faults["fault"].map(severity) == "fail"]
-    clean, removed = tables, pd.DataFrame(columns=["table", "index"])
+    clean, removed, card = tables, pd.DataFrame(columns=["table", "index"]), ""
     try:
         if fatal.empty:
             clean, removed = quarantine(tables, faults, severity)
+            card = data_card(clean, removed=len(removed), **about)
     finally:
         summary = {"left_out": raw.left_out, "notes": list(raw.notes)}
-        write_report(report, replace(tables, frames=frames), clean, faults, removed, severity, summary)
+        write_report(report, replace(tables, frames=frames), clean, faults, removed, severity, summary, card)
     if not fatal.empty:
         more = f"All of them: {report / 'faults.parquet'}; to look at: {report / 'index.html'}."
         if fatal["index"].notna().all():
             more += " To go on without the faulty rows: data.on_invalid: quarantine."
         raise UserError(describe(fatal, more))
-    return clean, removed
+    return clean, removed, card
 
 
-def _finish(tables: Tables, removed: pd.DataFrame, **about: Any) -> Tables:
+def _finish(tables: Tables, removed: pd.DataFrame, card: str, licence: str) -> Tables:
     """Everything that lies in the folder besides the shards."""
     folder = tables.folder
     images = _columns(tables.images.drop(columns=["problem", "detail", "place", "twins"]), IMAGE_COLUMNS)
@@ -166,7 +173,9 @@ def _finish(tables: Tables, removed: pd.DataFrame, **about: Any) -> Tables:
     tables = Tables(images.reset_index(drop=True), captions.reset_index(drop=True), folder, tables.frames)
     if not removed.empty:
         removed.astype("str").to_parquet(folder / "quarantine.parquet", index=False)
-    write_card(tables, removed=len(removed), **about)
+    (folder / "card.md").write_text(card, encoding="utf-8")
+    if licence:
+        (folder / LICENCE).write_text(licence, encoding="utf-8")
     contact_sheet(mixed(tables, 40)).save(folder / "contact_sheet.png")
     return tables
 

@@ -64,11 +64,12 @@ def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame, shown: str) ->
 
 
 def _fill_values(faults: pd.DataFrame, frame: pd.DataFrame, rows: pd.Series, shown: str) -> None:
-    """What to show of a fault: what decoding said, or `shown`, or pandera's value of a whole table."""
+    """What to show of a fault: what decoding said, or `shown`; of a split and a whole table, their value."""
     details = frame["detail"].reindex(rows).set_axis(rows.index)
     values = frame[shown].reindex(rows).set_axis(rows.index)
     of_file = faults["column"] == "problem"
-    text = faults["value"].astype("str").where(faults["index"].isna(), values.reindex(faults.index))
+    own = faults["index"].isna() | (faults["fault"] == "split-unknown")
+    text = faults["value"].astype("str").where(own, values.reindex(faults.index))
     faults["value"] = text.where(~of_file, details.reindex(faults.index))
 
 
