@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PORTS = {"postgres": 5432, "s3": 8333, "mlflow": 5000, "prefect": 4200}
 DATA = "/var/lib/postgresql/data"
-START_SECONDS, STOP_SECONDS = 300, 60
+START_SECONDS, STOP_SECONDS = 600, 60  # a busy machine
 SECRETS = (
     "POSTGRES_PASSWORD",
     "MLFLOW_PASSWORD",
@@ -56,7 +56,8 @@ def resolved(**values: str) -> dict:
     """compose.yaml as Docker Compose understands it."""
     done = compose("config", "--format", "json", **values)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    definition = json.loads(done.stdout)
+    return {key: value for key, value in definition.items() if not key.startswith("x-")}  # used by the others
 
 
 def free_port() -> int:

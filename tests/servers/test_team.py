@@ -181,6 +181,13 @@ def test_nobody_gets_in_without_a_password(team, service, path, status):
     assert refused.value.code == status
 
 
+def test_the_database_can_be_upgraded_as_the_page_says(team):
+    command = "mlflow db upgrade postgresql+psycopg2://captioner@postgres:5432/mlflow"
+    assert command in (ROOT / "docs/servers.md").read_text()
+    done = team.run("mlflow", *command.split())
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_password_lies_about(team, author, clone):
     """Neither in a checkout, a log, what the S3 store holds or the databases, nor in a list of processes."""
     secret = [value.encode() for value in (*PASSWORDS.values(), COLLEAGUE["MLFLOW_TRACKING_PASSWORD"])]
