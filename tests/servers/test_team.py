@@ -80,6 +80,11 @@ class Team(Services):
         assert done.returncode == 0, said[-5000:]
         return done.stdout
 
+    def commit(self, folder: Path) -> None:
+        """All that git does not ignore."""
+        self.work(folder, "git", "add", "--all")
+        self.work(folder, "git", "commit", "--quiet", "--message", "a commit")
+
 
 @pytest.fixture(scope="module")
 def team():
@@ -95,25 +100,17 @@ def team():
 
 @pytest.fixture(scope="module")
 def author(team):
-    """A project that was run and pushed."""
+    """A project under version control."""
     project = copy_project(team.folder / "author")
     with (project / ".gitignore").open("a") as file:
         file.write("*.dist-info\n")
     for name in ("raw", "pretrained/captioner"):  # git keeps no empty folder
         (project / name).mkdir(exist_ok=True)
         (project / name / "README.md").touch()
-    for command in (
-        "git init --quiet",
-        "dvc init --quiet",
-        "dvc remote add --default storage s3://dvc/captioner",
-        "git add --all",
-        "git commit --quiet --message first",
-        "dvc repro",
-        "git add --all",
-        "git commit --quiet --message run",
-        "dvc push",
-    ):
-        team.work(project, *command.split())
+    team.work(project, "git", "init", "--quiet")
+    team.work(project, "dvc", "init", "--quiet")
+    team.work(project, "dvc", "remote", "add", "--default", "storage", "s3://dvc/captioner")
+    team.commit(project)
     return project
 
 
@@ -123,7 +120,18 @@ def clone(team, author):
     team.work(author, "git", "clone", "--quiet", ".", str(team.checkout))
     for info in author.glob("*.dist-info"):  # the installation
         shutil.copytree(info, team.checkout / info.name)
+    team.start("worker")
+    team.until("worker", lambda: "started!" in team.log("worker").read_text())
     return team.checkout
+
+
+@pytest.fixture(scope="module")
+def pushed(team, author, clone):
+    """The project, after somebody ran it and pushed."""
+    team.work(author, "dvc", "repro")
+    team.commit(author)
+    team.work(author, "dvc", "push")
+    return author
 
 
 @pytest.fixture(scope="module")
@@ -135,30 +143,30 @@ def pictures(team):
     return [str(path) for path in paths]
 
 
-def test_a_clone_pulls_what_was_pushed_and_has_nothing_left_to_do(team, author, clone):
+def test_a_clone_pulls_what_was_pushed_and_has_nothing_left_to_do(team, pushed, clone):
     assert not (clone / "data/prepared").exists()
+    team.work(clone, "git", "pull", "--quiet")
     team.work(clone, "dvc", "pull")
     assert json.loads(team.work(clone, "dvc", "status", "--json")) == {}
     for name in ("data/prepared/captions.parquet", "models/mlp/model.safetensors"):
-        assert (clone / name).read_bytes() == (author / name).read_bytes()
+        assert (clone / name).read_bytes() == (pushed / name).read_bytes()
 
 
-def test_the_worker_runs_the_pipeline_that_somebody_asks_for(team, author, clone):
-    team.start("worker")
-    team.until("worker", lambda: "started!" in team.log("worker").read_text())
-    team.work(author, "prefect", "deployment", "run", "train-caption/train-caption", "--watch")
+def test_the_worker_runs_the_pipeline_that_somebody_asks_for(team, pushed, clone):
+    (clone / "reports/registry.json").unlink(missing_ok=True)
+    team.work(pushed, "prefect", "deployment", "run", "train-caption/train-caption", "--watch")
     assert (clone / "reports/registry.json").exists()
     states = team.psql("prefect", "--tuples-only", "--command=SELECT DISTINCT state_type FROM flow_run")
     assert states.stdout.split() == ["COMPLETED"], states.stdout + states.stderr
 
 
-def test_a_colleague_without_the_project_loads_the_model_and_may_not_change_it(team, author, pictures):
+def test_a_colleague_without_the_project_loads_the_model_and_may_not_change_it(team, pushed, pictures):
     name, password = COLLEAGUE.values()
-    team.work(author, sys.executable, "-c", CREATE_USER, name, NEW_PASSWORD=password)
+    team.work(pushed, sys.executable, "-c", CREATE_USER, name, NEW_PASSWORD=password)
     done = as_colleague(team, LOAD, MODEL, *pictures)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
-    here = json.loads(team.work(author, sys.executable, "-c", CAPTION, *pictures).splitlines()[-1])
+    here = json.loads(team.work(pushed, sys.executable, "-c", CAPTION, *pictures).splitlines()[-1])
     assert answer["captions"] == here and len(here) == len(pictures)
     assert not answer["code"].startswith((str(team.folder), str(ROOT)))
     refused = as_colleague(team, DELETE, MODEL.split("/")[1])
@@ -188,7 +196,7 @@ def test_the_database_can_be_upgraded_as_the_page_says(team):
     assert done.returncode == 0, done.stderr
 
 
-def test_no_password_lies_about(team, author, clone):
+def test_no_password_lies_about(team, pushed, clone):
     """Neither in a checkout, a log, what the S3 store holds or the databases, nor in a list of processes."""
     secret = [value.encode() for value in (*PASSWORDS.values(), COLLEAGUE["MLFLOW_TRACKING_PASSWORD"])]
     files = [path for path in team.folder.rglob("*") if path.is_file() and not path.is_symlink()]
