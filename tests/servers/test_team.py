@@ -4,6 +4,7 @@ pipeline, and somebody else loads the model. Nobody gets in without a password, 
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -14,8 +15,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 from PIL import Image
 
 from tests.flows_fixtures import TINY, copy_project, environment
@@ -171,6 +174,22 @@ def test_a_colleague_without_the_project_loads_the_model_and_may_not_change_it(t
     assert not answer["code"].startswith((str(team.folder), str(ROOT)))
     refused = as_colleague(team, DELETE, MODEL.split("/")[1])
     assert refused.returncode == 1 and "Permission denied" in refused.stderr
+
+
+def test_a_key_that_may_only_read_does_no_more(team, pushed):
+    [command] = re.findall(
+        r"echo '(s3.configure .*)' \| .* weed shell", (ROOT / "docs/servers.md").read_text()
+    )
+    ports = (f"-master=127.0.0.1:{team.ports['master']}", f"-filer=127.0.0.1:{team.ports['filer']}")
+    assert team.run("s3", "weed", "shell", *ports, given=f"{command}\n").returncode == 0
+    key = {"aws_access_key_id": "ann", "aws_secret_access_key": "..."}
+    store = boto3.client("s3", endpoint_url=team.address("s3"), **key)
+    objects = store.list_objects_v2(Bucket="dvc")["Contents"]
+    assert store.get_object(Bucket="dvc", Key=objects[0]["Key"])["ContentLength"] == objects[0]["Size"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        store.put_object(Bucket="dvc", Key="new", Body=b"")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        store.list_objects_v2(Bucket="mlflow")
 
 
 @pytest.mark.parametrize(
