@@ -203,7 +203,13 @@ class Services:
             for path in (self.folder / "postgres", *(self.folder / "postgres").rglob("*")):
                 os.chown(path, owner["user"], owner["group"])
         initdb = [tool("initdb", "postgresql"), f"--pgdata={data}", f"--username={given['POSTGRES_USER']}"]
-        initdb += ["--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
+        initdb += [
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            f"--pwfile={password}",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **owner)
         password.unlink()
         server = ["postgres", "-D", DATA, "-p", "5432", "-k", "/tmp"]
