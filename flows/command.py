@@ -11,6 +11,7 @@ from components.program import CALLED_AS
 
 PROGRAMS = {
     "caption": ("flows.caption", "captions of pictures, clips and folders"),
+    "demo": ("flows.demo", "a page to play with: two captioners side by side"),
     "serve": ("flows.serve", "a registered captioner as a web service"),
     "run": ("flows.dvc_repro", "the whole pipeline, what has changed of it; --dry-run: what it would cost"),
     "prepare": ("flows.prepare", "stage: read, check and pack the data"),

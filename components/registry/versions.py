@@ -152,6 +152,21 @@ def open_store() -> Store:
     return connect()
 
 
+def aliased(name: str) -> dict[str, "ModelVersion"]:
+    """The versions of `name` that are @champion and @challenger; none where nothing is registered.
+
+    Raises:
+        UserError: the store cannot be reached.
+    """
+    with friendly(f"Looking for {name}"):
+        try:
+            store = open_store()
+        except NothingRegistered:
+            return {}
+        found = {alias: version_at(store, alias, name) for alias in (CHAMPION, CHALLENGER)}
+    return {alias: version for alias, version in found.items() if version}
+
+
 def find_version(model: str, store: Store) -> "ModelVersion":
     """The version at models:/NAME/VERSION or models:/NAME@ALIAS.
 

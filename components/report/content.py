@@ -39,8 +39,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class WordMaps:
-    """Where the words of a caption looked: `maps` [words x frames x patches], patches row by row over square
-    frames; a picture is one frame.
+    """Where the words of a caption looked: `maps` [words x frames x patches] from 0 to 1, patches row by row
+    over square frames; a picture is one frame.
     """
 
     image_id: str

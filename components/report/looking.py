@@ -9,44 +9,53 @@ from torch import Tensor
 from components.model import CaptionModel
 from components.model.attention_maps import attention_maps
 from components.report.content import WordMaps
+from components.report.words import Word, split_words
 
 MAP_SIDE = 112  # of a picture with an attention map
+FAINT = 0.1  # of the strongest word of a caption: words that have less of their own do not reach full glow
 
 
 def word_maps(
     model: CaptionModel, image_id: str, variant: str, caption: str, inputs: dict[str, Tensor]
 ) -> WordMaps:
-    """Attention of each word of a caption over the patches of its frames; a word's tokens are averaged.
+    """Where each word of a caption looked, function words left out.
 
     Args:
         model: with a resampler (`attention_maps` raises a `UserError` without one) and its processor.
         caption: what the model said; not empty.
         inputs: the one picture or clip, as the model takes it: {"vision_features": [1 x F x N x D]}.
     """
-    tokenizer, input_ids = model.processor.tokenizer, model.processor(text=caption)["input_ids"]
-    input_ids = input_ids.to(model.device)
+    input_ids = model.processor(text=caption)["input_ids"].to(model.device)
+    words = split_words(model.processor.tokenizer, input_ids[0])
+    maps = own_attention(model, input_ids, words, inputs)
+    shown = [place for place, word in enumerate(words) if not word.is_function]
+    return WordMaps(image_id, variant, [words[place].text for place in shown], maps[shown])
+
+
+def own_attention(
+    model: CaptionModel, input_ids: Tensor, words: Sequence[Word], inputs: dict[str, Tensor]
+) -> np.ndarray:
+    """How much more than the mean of its caption's words each word attended to each patch, 0 where less.
+
+    All words of a caption look mostly at the same things; what is left without that is the word's own.
+
+    Args:
+        input_ids: [1 x L] the caption, from BOS on.
+        words: of it, see `split_words`.
+
+    Returns:
+        [words x frames x patches] from 0 to 1, the largest of each word 1 unless it is `FAINT`; a lone word's
+        attention itself, scaled alike.
+
+    Raises:
+        UserError: the model has no resampler.
+    """
     images = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     grids = attention_maps(model, input_ids, **images).grids()[0].flatten(start_dim=2)  # [L x F x patches]
-    tokens = [tokenizer.decode([token]) for token in input_ids[0].tolist()]
-    groups = _words(tokens, skip={tokenizer.bos_token, tokenizer.eos_token})
-    maps = [grids[positions].mean(dim=0).float().cpu().numpy() for _, positions in groups]
-    # a token may be part of a character, so a word is decoded whole
-    words = [tokenizer.decode(input_ids[0, positions]).strip() for _, positions in groups]
-    return WordMaps(image_id, variant, words, np.stack(maps))
-
-
-def _words(tokens: list[str], skip: set[str]) -> list[tuple[str, list[int]]]:
-    """Tokens -> (word, positions of its tokens): a token with a leading space begins a word."""
-    words: list[tuple[str, list[int]]] = []
-    for position, token in enumerate(tokens):
-        if token in skip or not token.strip():
-            continue
-        if words and not token.startswith(" "):
-            word, positions = words[-1]
-            words[-1] = (word + token, [*positions, position])
-        else:
-            words.append((token.strip(), [position]))
-    return words
+    maps = np.stack([grids[word.tokens].mean(dim=0).float().cpu().numpy() for word in words])
+    own = (maps - maps.mean(axis=0)).clip(min=0) if len(words) > 1 else maps
+    scale = np.maximum(own.max(axis=(1, 2), keepdims=True), FAINT * own.max())
+    return own / np.maximum(scale, np.finfo(np.float32).tiny)
 
 
 def overlay(frames: Sequence[Image.Image], weights: np.ndarray, side: int = MAP_SIDE) -> list[Image.Image]:
@@ -54,11 +63,9 @@ def overlay(frames: Sequence[Image.Image], weights: np.ndarray, side: int = MAP_
 
     Args:
         frames: of a clip, or one picture; their centre squares are what the vision tower saw.
-        weights: [frames x patches], row by row; scaled here from their own minimum to their own maximum.
+        weights: [frames x patches] from 0 to 1, row by row.
     """
-    spread = float(weights.max() - weights.min())
-    heat = (weights - weights.min()) / spread if spread > 0 else np.zeros_like(weights)
-    return [_glow(frame, row, side) for frame, row in zip(frames, heat, strict=True)]
+    return [_glow(frame, row, side) for frame, row in zip(frames, weights, strict=True)]
 
 
 def _glow(image: Image.Image, heat: np.ndarray, side: int) -> Image.Image:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from components.data.display import data_uri, mosaic
@@ -35,8 +35,8 @@ def write_page(report: Report, path: str | Path) -> None:
         fresh.write_text(render(report), encoding="utf-8")
 
 
-def render(report: Report) -> str:
-    """The page as text."""
+def template(name: str) -> Template:
+    """One beside this file; what it is given is text, unless it is `Markup`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -44,10 +44,15 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
+
+
+def render(report: Report) -> str:
+    """The page as text."""
     columns = systems({variant.name: variant.metrics for variant in report.variants})
     style = {variant.name: f"v{index % 5}" for index, variant in enumerate(report.variants)}
     pictured = {*report.sample, *report.worst, *(maps.image_id for maps in report.looked)}
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         report=report,
         advice=ADVICE,
         style=style,

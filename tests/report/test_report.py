@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from components.data.display import caption_sheet, data_uri
@@ -22,9 +21,10 @@ from components.evaluation.scoring.language import Language
 from components.model.attention_maps import attention_maps
 from components.report.charts import Bar, Line, interval_chart, line_chart, ticks
 from components.report.content import WordMaps, choose_pictures, load_variant
-from components.report.looking import _words, overlay, word_maps
+from components.report.looking import overlay, own_attention, word_maps
 from components.report.plots import write_plots
 from components.report.render import render, write_page
+from components.report.words import Word, split_words
 from tests.evaluation_report_fixtures import report
 
 ROOT = Path(__file__).parents[2]
@@ -214,12 +214,11 @@ def test_curves_and_bars_stand_where_their_numbers_say():
 def test_overlay_keeps_colour_where_a_word_looked():
     red = Image.new("RGB", (64, 64), (220, 20, 20))
     weights = np.zeros((2, 16))
-    weights[1, 3] = 0.4  # of the second frame, the upper right corner of 4 x 4
+    weights[1, 3] = 1  # of the second frame, the upper right corner of 4 x 4
     other, shown = (np.asarray(frame, dtype=float) for frame in overlay([red, red], weights, side=80))
     saturation = shown.max(-1) - shown.min(-1)
     assert saturation[8, 70] > 150 > 20 > saturation[70, 8]
     assert (other.max(-1) - other.min(-1)).max() < 20
-    assert np.isfinite(np.asarray(overlay([red], np.full((1, 16), 0.1))[0])).all()
 
 
 @pytest.mark.parametrize(("words", "shape"), [(["a"], (2, 1, 16)), (["a", "b"], (2, 1, 17))])
@@ -243,23 +242,38 @@ def test_a_sheet_draws_letters_only_with_a_font_that_has_them(monkeypatch):
     assert len(lines) > 1 and "".join(lines) == "红" * 100
 
 
-def test_tokens_are_joined_to_words():
-    tokens = ["<e>", " two", " snow", "men", ",", " a", " dog", " ", "<e>"]
-    assert _words(tokens, {"<e>"}) == [("two", [1]), ("snowmen,", [2, 3, 4]), ("a", [5]), ("dog", [6])]
+@pytest.fixture(scope="module")
+def captioner():
+    """A model that carries its processor, and features of pictures."""
+    from tests.evaluation_fixtures import small_captioner
+
+    model, model.processor, inputs = small_captioner()
+    return model, inputs
 
 
-def test_word_maps_of_a_real_model():
-    from tests.evaluation_fixtures import IMAGES, small_captioner
-
-    model, processor, inputs = small_captioner()
-    model.processor = processor
-    maps = word_maps(model, "image-0", "mlp", "two red cars", inputs(IMAGES[:1]))
-    assert maps.words == ["two", "red", "cars"] and maps.maps.shape == (3, 1, 4)
-    grids = attention_maps(model, processor(text="two red cars")["input_ids"], **inputs(IMAGES[:1])).grids()
-    assert isinstance(grids, torch.Tensor)
-    np.testing.assert_allclose(maps.maps[0], grids[0, 1].flatten(1), atol=1e-6)  # " two" is one token
-    other = word_maps(model, "image-1", "mlp", "two red cars", inputs(IMAGES[1:2]))
+def test_word_maps_leave_function_words_out(captioner):
+    model, inputs = captioner
+    maps = word_maps(model, "image-0", "mlp", "a dog on two red cars", inputs(["image-0"]))
+    assert maps.words == ["dog", "two", "red", "cars"] and maps.maps.shape == (4, 1, 4)
+    other = word_maps(model, "image-1", "mlp", "a dog on two red cars", inputs(["image-1"]))
     assert not np.allclose(maps.maps, other.maps, atol=1e-4), "another picture, another look"
+
+
+def test_a_words_own_attention_is_what_it_has_above_the_mean(captioner):
+    model, inputs = captioner
+    input_ids, seen = model.processor(text="two red cars")["input_ids"], inputs(["image-0"])
+    words = split_words(model.processor.tokenizer, input_ids[0])
+    grids = attention_maps(model, input_ids, **seen).grids()[0].flatten(start_dim=2).numpy()
+    each = np.stack([grids[word.tokens].mean(axis=0) for word in words])
+    above = (each - each.mean(axis=0)).clip(min=0)
+    own = own_attention(model, input_ids, words, seen)
+    assert own.max() == 1 and own.min() == 0
+    strongest = above.max(axis=(1, 2)).argmax()
+    for word in range(len(words)):
+        scale = max(above[word].max(), 0.1 * above[strongest].max())
+        np.testing.assert_allclose(own[word], above[word] / scale, atol=1e-5)
+    alone = own_attention(model, input_ids, [Word("two red cars", words[0].tokens)], seen)
+    np.testing.assert_allclose(alone[0], each[0] / each[0].max(), atol=1e-5)
 
 
 def test_dvc_plots_get_every_variant_curve_and_interval(content, tmp_path):
