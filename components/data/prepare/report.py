@@ -1,7 +1,7 @@
 """The report on what was found wrong: a page with thumbnails, and the same as JSON and Parquet.
 
 index.html        to look at; opens from the file system
-validation.json   counts, for `dvc metrics show` and MLflow
+validation.json   counts, for MLflow and the page
 faults.parquet    every fault: table, row, value, reason, advice
 """
 
