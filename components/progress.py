@@ -1,6 +1,7 @@
 """How far work has come: a bar in a terminal; elsewhere, in a log, a line a minute."""
 
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,6 +24,6 @@ def progress_bar(total: int, name: str | None, unit: str = "image") -> tqdm:
     if name is None or sys.stderr.isatty():
         return tqdm(total=total, desc=name, unit=unit, disable=name is None)
     line = "{desc}: {n_fmt} of {total_fmt} {unit}s in {elapsed}, {remaining} to go"
-    pace = {"delay": SECONDS, "mininterval": SECONDS, "maxinterval": SECONDS}
+    pace: dict[str, Any] = {"delay": SECONDS, "mininterval": SECONDS, "maxinterval": SECONDS}
     # `disable`: the environment may silence the bars of libraries, not these
     return tqdm(total=total, desc=name, unit=unit, file=Lines(), bar_format=line, disable=False, **pace)

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from threading import Thread
+from typing import Any
 
 from components.config import Params
 from components.data.watched import require_watchable
@@ -107,7 +108,7 @@ def run(commands: Mapping[str, Sequence[str]], **environment: str) -> int:
         environment: of theirs, what differs.
     """
     told = in_flow() or len(commands) > 1
-    options = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT) if told else {}
+    options: dict[str, Any] = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT) if told else {}
     if told:
         environment["PYTHONUNBUFFERED"] = "1"
     here = {**(environment_below() if in_flow() else os.environ), **environment}
