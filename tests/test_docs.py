@@ -26,7 +26,7 @@ TRIED = {
     "dvc exp": "tests/tracking/test_queue.py",
     "dvc metrics": "tests/flows/test_dvc.py",
     "dvc params": "tests/flows/test_dvc.py",
-    "dvc plots": "tests/flows/test_dvc.py",
+    "dvc plots": "tests/report/test_dvc_plots.py",
     "dvc push": OUTSIDE,
     "dvc pull": OUTSIDE,
     "dvc remote": OUTSIDE,

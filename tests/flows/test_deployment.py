@@ -47,7 +47,7 @@ def test_the_short_command_runs_the_pipeline_to_completion(project):
     assert done.returncode == 0, done.stdout + (project / "serve.log").read_text()[-3000:]
     assert flow_run(project, done.stdout)["state_type"] == "COMPLETED"
     assert (project / "reports/index.html").exists() and (project / "reports/registry.json").exists()
-    assert "step 16/144  loss " in done.stdout and "Loading weights" not in done.stdout
+    assert re.search(r"step \d+/\d+  loss \d", done.stdout) and "Loading weights" not in done.stdout
     end = done.stdout[-2000:]  # what it is about, for those who watch
     assert "mlp: test CIDEr " in end and "mlp: clip-gpt2-captioner version 1" in end and "/runs/" in end
 
