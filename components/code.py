@@ -18,6 +18,7 @@ HARMLESS = {
     "components/errors.py": "the class of messages",
     "components/files.py": "how outputs are put in place, not what is in them",
     "components/program.py": "the command line, and how mistakes are told",
+    "components/progress.py": "what is seen of work while it lasts",
     "components/registry": "what is registered, and found there",
     "components/tracking": "what MLflow is told",
 }

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from components.config import TaskRunnerParams
 from components.errors import UserError
+from components.progress import progress_bar
 from flows.stage import NeedsFlow, PieceTask, in_flow, piece_task
 
 RunnerName = Literal["threads", "dask", "ray"]
@@ -77,7 +78,7 @@ def map_task(
     if not pieces:
         return []
     _require_flow(runner)
-    with tqdm(total=sum(sizes), desc=task.name, unit="image") as bar:
+    with progress_bar(sum(sizes), task.name) as bar:
         progress = Bar(bar)
         if in_flow():
             from flows.prefect_tasks import map_prefect_task

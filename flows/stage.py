@@ -18,6 +18,7 @@ from components.errors import UserError
 from components.program import command_line, told
 from components.program import main as run_program
 from flows.server_address import require_answer
+from flows.subflow import run_flow
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -68,7 +69,7 @@ class Stage:
             except NeedsFlow:
                 pass
         with _temporary_server_in_time():
-            state = self.flow(**parameters, return_state=True)
+            state = run_flow(self.flow, parameters)
         if not state.is_completed():
             raise UserError(state.message)
 

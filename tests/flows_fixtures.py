@@ -54,7 +54,8 @@ def copy_project(folder: Path, changes: dict | None = None) -> Path:
     shutil.copytree(tiny_towers(), folder / "pretrained")
     (folder / "pretrained/captioner").mkdir()  # dvc.yaml names it
     (folder / "params.yaml").write_text(yaml.safe_dump(merged(TINY, changes or {}), sort_keys=False))
-    (folder / "mlruns").mkdir()
+    for name in ("mlruns", "raw"):
+        (folder / name).mkdir()
     (folder / "mlflow.db").symlink_to("mlruns/mlflow.db")
     install(folder)
     return folder

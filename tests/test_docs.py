@@ -29,7 +29,7 @@ TRIED = {
     "dvc exp": "tests/tracking/test_queue.py",
     "dvc metrics": "tests/flows/test_dvc.py",
     "dvc params": "tests/flows/test_dvc.py",
-    "dvc plots": "tests/flows/test_dvc.py",
+    "dvc plots": "tests/report/test_dvc_plots.py",
     "dvc gc": "no program of ours",
     "dvc push": "tests/servers/test_team.py::test_a_clone_pulls_what_was_pushed",
     "dvc pull": "tests/servers/test_team.py::test_a_clone_pulls_what_was_pushed",

@@ -5,7 +5,7 @@ import pytest
 from components.code import PACKAGES, ROOT, imported
 
 LAYERS = (
-    ("errors", "files", "variants"),
+    ("errors", "files", "progress", "variants"),
     ("code", "config", "program"),
     ("data",),
     ("features",),

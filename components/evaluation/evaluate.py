@@ -13,7 +13,7 @@ import pandas as pd
 
 from components.errors import UserError
 from components.evaluation.bootstrap import Difference, Interval, interval, paired_bootstrap
-from components.evaluation.results import MODEL
+from components.evaluation.results import MODEL, summary
 from components.evaluation.scoring.language import Language
 from components.evaluation.scoring.metrics import METRICS
 from components.evaluation.scoring.scorers import Captions, References, coco_statistics
@@ -75,12 +75,13 @@ class Evaluation:
         return pd.concat([self._per_image(system) for system in self.captions], ignore_index=True)
 
     def write(self, folder: str | Path) -> None:
-        """Write both files into `folder`, each whole or not at all."""
-        folder = Path(folder)
+        """Write the three files into `folder`, each whole or not at all."""
+        folder, metrics = Path(folder), self.metrics()
         with atomic_path(folder / "per_image.parquet") as path:
             self.per_image().to_parquet(path, index=False)
-        with atomic_path(folder / "metrics.json") as path:
-            path.write_text(json.dumps(self.metrics(), indent=2) + "\n", encoding="utf-8")
+        for name, content in (("metrics", metrics), ("summary", summary(metrics))):
+            with atomic_path(folder / f"{name}.json") as path:
+                path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def _per_image(self, system: str) -> pd.DataFrame:
         statistics, families = self.statistics[system], self._families()

@@ -4,6 +4,7 @@ per_image.parquet  a row an image and system: caption, scores, what is wrong in 
                    the scores are made of
 metrics.json       {"systems": {system: {metric: {mean, low, high}}}, "monitors": {...},
                    "scoring": {tokenizer, remarks}, "degenerate": "..." if it is}
+summary.json       {metric: mean} of the system under test, a few: a row of `dvc metrics show`
 """
 
 import json
@@ -32,6 +33,9 @@ MONITORS = {
     "repeats": ("repetition", "with a repetition"),
 }
 """Monitors that are shares of all captions, and how to call them: in a narrow table, and on a page."""
+
+SUMMARY = ("CIDEr", "BLEU-4", "METEOR", "CLIPScore", "entirely_right", "CHAIRi", "minimal_pairs")
+"""The metrics of summary.json, as far as the data allow them."""
 
 Metrics = Mapping[str, Any]
 """The content of a metrics.json."""
@@ -68,6 +72,12 @@ def scores(metrics: Metrics, system: str) -> dict[str, Interval]:
 def shown(columns: Sequence[System]) -> list[str]:
     """The metrics that any of the systems has, in the order of tables."""
     return [name for name in METRICS if any(name in column.scores for column in columns)]
+
+
+def summary(metrics: Metrics) -> dict[str, float]:
+    """The content of summary.json."""
+    known = scores(metrics, MODEL)
+    return {name: round(known[name].mean, 4) for name in SUMMARY if name in known}
 
 
 def tokenizer(metrics: Metrics) -> str:

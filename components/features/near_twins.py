@@ -2,7 +2,7 @@
 
 A cut, a mirror image, another photograph of the same moment: what the perceptual hash of `prepare` misses.
 
-near_twins.json     counts, for `dvc metrics show` and MLflow
+near_twins.json     counts, for MLflow
 near_twins.parquet  the pairs above `SIMILAR`, most similar first
 near_twins.png      the most similar pairs, above it or not, to look at
 """

@@ -99,6 +99,17 @@ def run_url(run_id: str) -> str | None:
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
+def version_url(name: str, version: int) -> str | None:
+    """The page of the run that made a version, see `run_url`.
+
+    Raises:
+        UserError: there is no such version, or the store cannot be reached.
+    """
+    with friendly(f"Looking for version {version} of {name}"):
+        run_id = find_version(f"models:/{name}/{version}", open_store()).run_id
+    return run_url(run_id)
+
+
 def log_comparison(run_id: str, other: EvaluatedRun, content: dict, verdict: str) -> None:
     """Leave a comparison with the run: the numbers as an artifact, a file for each run that it was compared
     with, the verdict as a tag.

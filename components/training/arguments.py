@@ -74,7 +74,7 @@ def training_arguments(
         greater_is_better=True,
         logging_steps=max(1, min(50, every)),
         report_to="none",
-        disable_tqdm=False,
+        disable_tqdm=True,  # `PrintedLog` shows the bar
         remove_unused_columns=False,  # datasets here give row numbers; collators build the batch
         ddp_find_unused_parameters=False,  # all of the bridge is used in every step
         **loading,

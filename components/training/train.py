@@ -20,6 +20,7 @@ from components.training.arguments import training_arguments
 from components.training.checkpoints import claim, fingerprint
 from components.training.dataset import CaptionCollator, CaptionDataset, loading
 from components.training.decoding import choose_decoding, prepare, write_choice
+from components.training.printing import PrintedLog
 from components.training.processes import world_size
 from components.training.trainer import CaptionTrainer, validation_metrics
 from components.training.warm_start import Init
@@ -197,6 +198,6 @@ def build_trainer(
         train_dataset=train,
         eval_dataset=val,
         compute_metrics=validation_metrics(processor, val),
-        callbacks=list(callbacks),
+        callbacks=[PrintedLog(), *callbacks],
         settings=settings,
     )

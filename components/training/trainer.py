@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import Trainer
+from transformers import PrinterCallback, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalPrediction, rotate_checkpoints
 
@@ -35,6 +35,7 @@ class CaptionTrainer(Trainer):
 
     def __init__(self, *args, settings: TrainParams, **kwargs):
         super().__init__(*args, **kwargs)
+        self.remove_callback(PrinterCallback)
         self.settings = settings
         self._tokens, self._since = torch.tensor(0, device=self.args.device), time.perf_counter()
 

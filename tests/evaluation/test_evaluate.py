@@ -41,6 +41,10 @@ def folder(evaluation, tmp_path_factory):
 
 def test_every_score_stands_inside_its_interval(evaluation, folder):
     content = json.loads((folder / "metrics.json").read_text())
+    few = json.loads((folder / "summary.json").read_text())
+    assert {"CIDEr", "BLEU-4"} <= few.keys() and len(few) <= 8
+    of_model = content["systems"]["model"]
+    assert few == {name: pytest.approx(of_model[name]["mean"], abs=1e-4) for name in few}
     assert set(content) == {"systems", "monitors", "scoring"} and content == read_metrics(folder)
     content = content["systems"]
     assert set(content) == {"model", "nearest_neighbour", "blind"}

@@ -15,9 +15,13 @@ from components.data.pictures import Problem
 from components.errors import UserError
 from flows.caption import pictures, tell
 from flows.caption_batches import open_frames
+from flows.evaluate import evaluate
 from flows.features import features
 from flows.prepare import prepare
-from flows.train import train_here
+from flows.register import register
+from flows.report import report
+from flows.towers import towers
+from flows.train import train, train_here
 from tests.parameters import TINY, merged
 from tests.tracking_fixtures import enter_project
 
@@ -134,9 +138,14 @@ def project(tmp_path, monkeypatch, pretrained):
 @pytest.mark.slow
 def test_clips_go_through_every_stage(project):
     from flows.caption import caption
-    from flows.train_caption import train_caption
 
-    train_caption.run()
+    prepare()
+    towers()
+    features()
+    train("mlp")
+    evaluate("mlp")
+    report()
+    register()
     assert pd.read_parquet("data/prepared/images.parquet")["num_frames"].max() == 3
     shards = Path("data/features").glob("shard*.npy")
     assert sum(np.load(path, mmap_mode="r").shape[0] for path in shards) > 64

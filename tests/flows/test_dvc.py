@@ -55,6 +55,7 @@ def finished(tmp_path_factory) -> Path:
             f"models/{variant}",
             f"results/{variant}/per_image.parquet",
             f"results/{variant}/metrics.json",
+            f"results/{variant}/summary.json",
         ):
             (project / file).parent.mkdir(exist_ok=True)
             (project / file).write_text("{}")
@@ -62,6 +63,7 @@ def finished(tmp_path_factory) -> Path:
         "index.html",
         "registry.json",
         *(f"data/{n}" for n in ("index.html", "faults.parquet", "validation.json")),
+        *(f"data/near_twins.{ending}" for ending in ("json", "parquet", "png")),
     ):
         (project / "reports" / name).parent.mkdir(exist_ok=True)
         (project / "reports" / name).write_text("{}")

@@ -128,7 +128,7 @@ def test_a_second_training_gives_the_same_weights(trained, params, tables, store
 
 @pytest.mark.parametrize("later", [3, 7])
 def test_an_interrupted_training_ends_with_the_same_weights(
-    later, trained, params, tables, store, towers, tmp_path
+    later, trained, params, tables, store, towers, tmp_path, capsys
 ):
     """Mid-epoch, after the first checkpoint: references, order, optimizer and schedule go on exactly."""
     out, checkpoints, saved = *places(tmp_path), first_checkpoint(trained[0])
@@ -143,6 +143,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
     train_variant(params, "mlp", tables, store, towers, out, checkpoints, [Count()])
     assert steps[0] == saved + 1, "it began anew"
+    last = steps[-1]
+    assert f"goes on from step {saved} of {last}, its last checkpoint\n" in capsys.readouterr().out
     assert_equal_weights(trained[0], out)
 
 

@@ -1,7 +1,7 @@
 """The report of the stage `prepare`: a page to look at, and what was found wrong as JSON and Parquet.
 
 index.html        the page (`prepare.page`); opens from the file system
-validation.json   counts, for `dvc metrics show` and MLflow
+validation.json   counts, for MLflow and the page
 faults.parquet    every fault: table, row, value, reason, advice
 """
 

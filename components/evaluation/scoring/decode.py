@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from components.features.text import IGNORED
+from components.progress import progress_bar
 
 Inputs = Callable[[list[str]], dict[str, Tensor]]
 """Image ids -> {"vision_features": [B x F x N x D]} or {"pixel_values": ...}, with "frame_mask" if clips
@@ -52,7 +52,7 @@ def decode(
         generate: arguments of `model.generate`, in place of those in the model's `generation_config`.
     """
     captions, ended, image_ids = {}, {}, list(image_ids)
-    with _evaluating(model), _bar(len(image_ids), progress) as bar:
+    with _evaluating(model), progress_bar(len(image_ids), progress) as bar:
         for start in range(0, len(image_ids), batch_size):
             batch = image_ids[start : start + batch_size]
             sequences = model.generate(**_to(inputs(batch), model.device), **generate)
@@ -91,7 +91,7 @@ def likelihood(
     from torchmetrics.text import Perplexity  # imports slowly
 
     metric, rows = Perplexity(ignore_index=IGNORED).to(model.device), {}
-    with _evaluating(model), _bar(len(references), progress) as bar:
+    with _evaluating(model), progress_bar(len(references), progress) as bar:
         for batch in _equal_batches(references, batch_size):
             images = batch if shown is None else [shown[image_id] for image_id in batch]
             captions = [caption for image_id in batch for caption in references[image_id]]
@@ -115,10 +115,6 @@ def _equal_batches(references: Mapping[str, Sequence[str]], batch_size: int) -> 
     for count, image_ids in groups.items():
         step = max(1, batch_size // max(1, count))
         yield from (image_ids[start : start + step] for start in range(0, len(image_ids), step))
-
-
-def _bar(total: int, name: str | None) -> tqdm:
-    return tqdm(total=total, desc=name, unit="image", disable=name is None)
 
 
 def _to(inputs: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
