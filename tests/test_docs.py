@@ -26,6 +26,7 @@ TRIED = {
     "cd ": "no program",
     "chmod": "no program of ours",
     "cp .env.example": "no program of ours",
+    "dvc dag": "DVC draws it from dvc.yaml",
     "dvc exp": "tests/tracking/test_queue.py",
     "dvc metrics": "tests/flows/test_dvc.py",
     "dvc params": "tests/flows/test_dvc.py",
