@@ -21,7 +21,7 @@ from flows.use_profile import profile
 
 FOLDER = ROOT / ".smoke"
 NAMES = ("benchmarks", "captioner_plugin.py", "profiles", *NEEDED)
-LEAST = 0.5  # of the captions, entirely right: a bridge from pretrained/captioner is there after some steps
+LEAST = 0.25  # of the captions, entirely right: 51 % of 51 pictures here, and a bridge that failed has none
 SHOWN = 5
 
 
