@@ -23,7 +23,8 @@ import pandas as pd
 import psutil
 import yaml
 
-from benchmarks.prepare import ROOT, make_project
+from benchmarks.prepare import make_project
+from benchmarks.project import ROOT, environment
 from components.config import lay_over
 from components.towers.stand_in import FULL_SIZE, write_stand_in
 
@@ -49,19 +50,17 @@ def project(folder: Path, pictures: int) -> None:
     for changes in (yaml.safe_load((ROOT / "profiles/hub.yaml").read_text()), SMALL, FIXED):
         lay_over(params, changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (folder / "mlruns").mkdir()
     for tower, config in zip(("clip", "gpt2"), FULL_SIZE.values(), strict=True):
         write_stand_in(tower, config(), ROOT / "pretrained" / tower, folder / "towers" / tower)
 
 
 def start(folder: Path, *command: str) -> subprocess.Popen[bytes]:
     """A command in the scratch copy, in a session of its own; what it prints goes to log.txt."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "true"}
     log = (folder / "log.txt").open("ab")
     return subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,

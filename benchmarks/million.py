@@ -22,10 +22,9 @@ import psutil
 import yaml
 from PIL import Image
 
+from benchmarks.project import ROOT, environment, make_copy
 from components.data.tables import read_tables
 
-ROOT = Path(__file__).parents[1]
-NEEDED = ("components", "flows", "benchmarks", "dvc.yaml", "pyproject.toml", "pretrained")
 PAIRS = 10_000  # in a shard
 SIDE = 48  # pixels
 WORDS = ("a", "the", "two", "dog", "cat", "man", "red", "blue", "on", "under", "street", "holding", "large")
@@ -56,12 +55,9 @@ def write_shard(path: Path) -> None:
 
 def make_project(folder: Path, shards: int) -> None:
     """A project whose raw/ holds the shards."""
-    (folder / "raw").mkdir()
-    for name in NEEDED:
-        (folder / name).symlink_to(ROOT / name)
+    make_copy(folder, dvc=False)
     with ProcessPoolExecutor() as pool:
         list(pool.map(write_shard, [folder / "raw" / f"{number:05d}.tar" for number in range(shards)]))
-    (folder / "mlruns").mkdir()
 
 
 def run(folder: Path, *command: str, **changes: dict) -> tuple[float, float]:
@@ -71,12 +67,16 @@ def run(folder: Path, *command: str, **changes: dict) -> tuple[float, float]:
     for section, values in changes.items():
         params[section] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    environment = os.environ | {"PYTHONPATH": str(folder), "PREFECT_HOME": str(folder / ".prefect")}
-    environment |= {"RAY_worker_niceness": "0"}  # other programs here are no politer
+    own = environment(folder) | {"PREFECT_HOME": str(folder / ".prefect")}
+    own |= {"RAY_worker_niceness": "0"}  # other programs here are no politer
     with (folder / "log").open("w+") as log:
         start, peak = time.perf_counter(), 0
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=folder, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=own,
+            stdout=log,
+            stderr=log,
         )
         while process.poll() is None:
             peak = max(peak, _memory(psutil.Process(process.pid)))

@@ -18,10 +18,8 @@ import pandas as pd
 import yaml
 from PIL import Image
 
+from benchmarks.project import ROOT, environment, make_copy
 from components.data.pictures import load_rgb
-
-ROOT = Path(__file__).parents[1]
-NEEDED = ("components", "flows", "dvc.yaml", "pyproject.toml", "pretrained")
 
 SLOWER = 2.0
 DISK = {True: 2.05, False: 1.05}
@@ -29,9 +27,8 @@ DISK = {True: 2.05, False: 1.05}
 
 def make_project(folder: Path, number: int) -> None:
     """A project whose raw/ holds `number` pictures and a table of captions."""
-    (folder / "raw" / "photos").mkdir(parents=True)
-    for name in NEEDED:
-        (folder / name).symlink_to(ROOT / name)
+    make_copy(folder)
+    (folder / "raw" / "photos").mkdir()
     rng = np.random.default_rng(0)
     for index in range(number):
         base = Image.fromarray(rng.integers(0, 240, (12, 16, 3), np.uint8)).resize((320, 240))
@@ -40,8 +37,6 @@ def make_project(folder: Path, number: int) -> None:
     names = [f"{index:06d}.jpg" for index in range(number)]
     captions = [f"picture number {index} of many" for index in range(number)]
     pd.DataFrame({"image": names, "caption": captions}).to_csv(folder / "raw" / "captions.csv", index=False)
-    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=folder, check=True)
-    (folder / ".dvc" / "config.local").write_text((ROOT / ".dvc" / "config").read_text())
 
 
 def prepare(folder: Path, copy: bool) -> float:
@@ -49,10 +44,9 @@ def prepare(folder: Path, copy: bool) -> float:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"] |= {"source": "table", "annotations": "captions.csv", "images": "photos", "copy": copy}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    environment = os.environ | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "true"}
     start = time.perf_counter()
     done = subprocess.run(
-        ["dvc", "repro", "prepare"], cwd=folder, env=environment, capture_output=True, text=True
+        ["dvc", "repro", "prepare"], cwd=folder, env=environment(folder), capture_output=True, text=True
     )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)

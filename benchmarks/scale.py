@@ -24,7 +24,8 @@ import torch
 import yaml
 from PIL import Image
 
-from benchmarks.prepare import ROOT, make_project
+from benchmarks.prepare import make_project
+from benchmarks.project import ROOT, environment
 from components.config import Params, lay_over
 from components.planning.costs import Cost, Rates, Size, Towers, VariantRates, costs, feature_bytes
 from components.towers.stand_in import FULL_SIZE, write_stand_in
@@ -198,7 +199,6 @@ def check(number: int) -> None:
         shorter = {"epochs": 1, "init": None, "validations": 2, "validation_images": 64}
         lay_over(params, {"variants": ["mlp"], "data": own, "train": shorter})
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
-        (folder / "mlruns").mkdir()
         estimate = measured(Params.load(), 1, Findings())
         predicted = {row.stage: row.seconds for row in estimate.rows}
         print(f"\n{number:,} pictures:\n\n| stage | predicted, s | run, s | run / predicted |")
@@ -216,10 +216,9 @@ def check(number: int) -> None:
 
 def run(folder: Path, stage: str) -> float:
     """Seconds of `dvc repro` of one stage."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "true"}
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     return time.perf_counter() - start

@@ -7,20 +7,18 @@ references to look at, and fails if what comes out cannot be right.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 
 import pandas as pd
 
-from benchmarks.prepare import NEEDED, ROOT
+from benchmarks.project import ROOT, environment, make_copy
 from components.data.tables import read_tables
 from components.program import command_line
 from flows.use_profile import profile
 
 FOLDER = ROOT / ".smoke"
-NAMES = ("benchmarks", "captioner_plugin.py", "profiles", *NEEDED)
 LEAST = 0.25  # of the captions, entirely right: 51 % of 51 pictures here, and a bridge that failed has none
 SHOWN = 5
 
@@ -28,21 +26,17 @@ SHOWN = 5
 def project() -> None:
     """A folder with this code, and everything that it makes its own."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    for folder in (FOLDER / "raw", FOLDER / "mlruns"):
-        folder.mkdir(parents=True)
-    for name in NAMES:
-        (FOLDER / name).symlink_to(ROOT / name)
+    FOLDER.mkdir()
+    make_copy(FOLDER)
     shutil.copy(ROOT / "params.yaml", FOLDER)
     profile("smoke", params=FOLDER / "params.yaml")
-    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=FOLDER, check=True)
-    (FOLDER / ".dvc" / "config.local").write_text((ROOT / ".dvc" / "config").read_text())
 
 
 def run() -> None:
     """All stages."""
-    environment = os.environ | {"PYTHONPATH": str(FOLDER), "DVC_NO_ANALYTICS": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)  # its runs are nobody's
-    done = subprocess.run([sys.executable, "-m", "flows.dvc_repro"], cwd=FOLDER, env=environment)
+    own = environment(FOLDER)
+    own.pop("MLFLOW_TRACKING_URI", None)  # its runs are nobody's
+    done = subprocess.run([sys.executable, "-m", "flows.dvc_repro"], cwd=FOLDER, env=own)
     if done.returncode:
         sys.exit(done.returncode)
 

@@ -65,7 +65,7 @@ def caption(
         caption_batch,
         batches,
         [len(batch.files) for batch in batches],
-        **located(model or best_there_is()),
+        **(located(model) if model else best_there_is()),
         num_frames=num_frames,
         bf16=bf16,
         torch_compile=torch_compile,
@@ -95,15 +95,15 @@ def champion() -> str:
     return f"{ADDRESS}{Params.load().register_.name}@{CHAMPION}"
 
 
-def best_there_is() -> str:
-    """The champion; where nothing is registered yet, a bridge that comes with the project, and says so."""
+def best_there_is() -> dict[str, str | None]:
+    """The champion, `located`; as long as nothing is registered a bridge of the project, which it says."""
     try:
-        return pinned(champion())
+        return located(champion())
     except NothingRegistered:
         if not BRIDGE.exists():
             raise
         print(f"Nothing is registered yet: captions by {BRIDGE}. `make run` trains one.", file=sys.stderr)
-        return str(BRIDGE)
+        return located(str(BRIDGE))
 
 
 def located(model: str) -> dict[str, str | None]:

@@ -5,7 +5,6 @@ Each is a module, and `captioner train mlp` is `python -m flows.train mlp`, run 
 
 import os
 import sys
-from importlib.util import find_spec
 
 from components.program import CALLED_AS
 
@@ -56,7 +55,5 @@ def main() -> None:
     if name not in PROGRAMS:
         sys.exit(f"captioner: {name!r} is no command. There are: {', '.join(PROGRAMS)}.")
     module, _ = PROGRAMS[name]
-    if find_spec(module) is None:
-        sys.exit(f"captioner: {module} is not installed.")
     os.environ[CALLED_AS] = f"captioner {name}"
     os.execv(sys.executable, [sys.executable, "-m", module, *rest])

@@ -62,12 +62,18 @@ def caption_sheet(
 
 def data_uri(image: Image.Image, longest: int = 256) -> str:
     """The picture as a `data:` URI, shrunk to `longest`: small ones (drawings) as PNG, others as JPEG."""
-    image = image.convert("RGB")
-    image.thumbnail((longest, longest))
+    image = shrunk(image.convert("RGB"), longest)
     kind, content = "png", _encode(image, "png", optimize=True)
     if len(content) > PNG_LIMIT * longest:
         kind, content = "jpeg", _encode(image, "jpeg", quality=90, subsampling=0)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def shrunk(image: Image.Image, longest: int) -> Image.Image:
+    """A copy whose longest side is `longest` at most."""
+    copy = image.copy()
+    copy.thumbnail((longest, longest))
+    return copy
 
 
 def _encode(image: Image.Image, kind: str, **options: int) -> bytes:

@@ -106,6 +106,10 @@ class ClipEncoder:
             hidden, outputs = self.vision.read(self.normalized(pixels))
         return hidden, normalize(self.projection(outputs.pooler_output.float()), dim=-1)
 
+    def embeds(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Unit embeddings [n x projection] of a few pictures, at once, on the CPU."""
+        return self(torch.from_numpy(self.fit(pictures)))[1].cpu()
+
     def encode(
         self,
         tables: Tables,

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.data.display import data_uri, mosaic
+from components.data.display import data_uri, mosaic, shrunk
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,9 +30,8 @@ def log_samples(run: "VariantRun", clips: "Sequence[Sequence[Image]]") -> None:
     """Leave the same pictures with the run, numbered from 0."""
     with tempfile.TemporaryDirectory() as folder:
         for number, frames in enumerate(clips):
-            picture, path = mosaic(frames).copy(), Path(folder, f"{number}.png")
-            picture.thumbnail((LONGEST, LONGEST))
-            picture.save(path)
+            path = Path(folder, f"{number}.png")
+            shrunk(mosaic(frames), LONGEST).save(path)
             run.log_artifact(path, FOLDER)
 
 

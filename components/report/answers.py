@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from components.data.display import shrunk
 from components.model import CaptionModel
 from components.report.looking import own_attention
 from components.report.words import Word, probabilities, split_words
@@ -63,7 +64,7 @@ def ask(model: CaptionModel, frames: Sequence[Image.Image], **decoding: Any) -> 
     Raises:
         UserError: more frames than the model can tell apart, or a setting that it cannot decode with.
     """
-    processor, kept = model.processor, [shrunk(frame) for frame in frames]
+    processor, kept = model.processor, [shrunk(frame, LONGEST_SIDE) for frame in frames]
     pixels = processor(images=[list(frames)])["pixel_values"].to(model.device)
     seen = {"vision_features": model.encode_images(pixels)}
     # The tokens as they were chosen: those of the caption's text may be others, hardly probable.
@@ -75,13 +76,6 @@ def ask(model: CaptionModel, frames: Sequence[Image.Image], **decoding: Any) -> 
     each, whole = probabilities(model, input_ids, words, **seen)
     looked = own_attention(model, input_ids, words, seen) if model.resampler is not None else None
     return Answer(kept, caption, whole, words, each, looked)
-
-
-def shrunk(image: Image.Image) -> Image.Image:
-    """A copy, `LONGEST_SIDE` at most."""
-    copy = image.copy()
-    copy.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    return copy
 
 
 def to_json(asked: Sequence[Asked]) -> list[dict[str, Any]]:

@@ -45,8 +45,7 @@ class TrainingPictures:
         Raises:
             UserError: the store lacks a picture, or one cannot be opened.
         """
-        _, embeds = self.encoder(torch.from_numpy(self.encoder.fit(frames)))
-        query = mean_frames(embeds.cpu(), np.array([len(frames)]))
+        query = mean_frames(self.encoder.embeds(frames), np.array([len(frames)]))
         blocks = (self._ids[start : start + BLOCK] for start in range(0, len(self._ids), BLOCK))
         similarity = torch.cat([(query @ self.store.image_embeds(block).T)[0] for block in blocks])
         found = similarity.topk(min(count, len(self._ids)))

@@ -20,7 +20,7 @@ def retrieval(encoder: ClipEncoder, tokenizer: PreTrainedTokenizerBase, tables: 
     image_ids = list(tables.images["image_id"])
     captions = [references[image_id][0] for image_id in image_ids]
     pictures = ([tables.open_image(image_id) for image_id in chunk] for chunk in _chunks(image_ids))
-    images = torch.cat([encoder(torch.from_numpy(encoder.fit(chunk)))[1].cpu() for chunk in pictures])
+    images = torch.cat([encoder.embeds(chunk) for chunk in pictures])
     texts = normalize(text_embeds(encoder.clip, tokenizer, captions), dim=-1)
     order = (images @ texts.t()).topk(min(5, len(captions)), dim=-1).indices.tolist()
     hits = [[captions[j] == caption for j in row] for row, caption in zip(order, captions, strict=True)]

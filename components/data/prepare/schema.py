@@ -11,6 +11,8 @@ They look at the canonical tables (`components.data.tables`) with a few columns 
 A fault is named by the check that found it.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 from pandera.pandas import Column, DataFrameSchema
 
@@ -35,6 +37,13 @@ FILE_PROBLEMS = [
     found("image-aspect", "nothing would be left after the square crop", "crop it or delete the row"),
     found("image-mode", "its pixels do not become RGB without guessing their range", "save it as 8-bit RGB"),
 ]
+
+
+def at_least(limit: float, name: str, reason: str) -> Column:
+    """A figure of `components.data.looks`, unknown of what cannot be read; below `limit` it is reported."""
+    check = rule(name, lambda figures: ~(figures < limit), reason, "look at it", severity="report")
+    return Column(float, check, nullable=True)
+
 
 IMAGES = DataFrameSchema(
     {
@@ -124,27 +133,11 @@ IMAGES = DataFrameSchema(
                 ),
             ],
         ),
-        "brightness": Column(
-            float,
-            rule(
-                "image-dark",
-                lambda means: ~(means < rules.DARK),
-                "it is nearly black, and the tower sees nothing",
-                "look at it",
-                severity="report",
-            ),
-            nullable=True,
-        ),
-        "contrast": Column(
-            float,
-            rule(
-                "image-almost-empty",
-                lambda deviations: ~(deviations < rules.EMPTY),
-                "it is of one colour all over, as the picture that stands for a missing one",
-                "look at it",
-                severity="report",
-            ),
-            nullable=True,
+        "brightness": at_least(rules.DARK, "image-dark", "it is nearly black, and the tower sees nothing"),
+        "contrast": at_least(
+            rules.EMPTY,
+            "image-almost-empty",
+            "it is of one colour all over, as the picture that stands for a missing one",
         ),
     },
     checks=[
@@ -303,7 +296,7 @@ CAPTIONS = DataFrameSchema(
 
 
 NOTHING = {name: pd.Series(dtype="str") for name in ("problem", "detail")}
-LOOKS = {
+UNKNOWN_LOOKS = {
     **{name: pd.Series(dtype="float64") for name in ("brightness", "contrast", "sharpness")},
     **{name: pd.Series(dtype="Int64") for name in ("width", "height")},
     "twins": pd.Series(dtype="str"),
@@ -312,9 +305,8 @@ LOOKS = {
 
 def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The canonical tables with the columns that the schemas look at besides."""
-    images = images.assign(**{name: column for name, column in LOOKS.items() if name not in images})
-    images = images.assign(**{name: column for name, column in NOTHING.items() if name not in images})
-    captions = captions.assign(**{name: column for name, column in NOTHING.items() if name not in captions})
+    images = _with(images, NOTHING | UNKNOWN_LOOKS)
+    captions = _with(captions, NOTHING)
     counts = captions["image_id"].value_counts()
     split_of = images.dropna(subset="image_id").drop_duplicates("image_id").set_index("image_id")["split"]
     keys = rules.normal_forms(captions["caption"])
@@ -325,3 +317,8 @@ def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame
         key=keys,
     )
     return images, captions
+
+
+def _with(table: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """`table` with those of `columns` that it lacks."""
+    return table.assign(**{name: column for name, column in columns.items() if name not in table})
