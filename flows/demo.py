@@ -13,7 +13,8 @@ from components.data.tables import read_tables
 from components.errors import UserError
 from components.program import command_line, main
 from components.registry.versions import ADDRESS, aliased, load_captioner
-from flows.paths import BRIDGE, FEATURES, PREPARED, TOWERS
+from flows.caption import BRIDGE
+from flows.paths import FEATURES, PREPARED, TOWERS
 
 if TYPE_CHECKING:
     from components.model import CaptionModel

@@ -13,7 +13,6 @@ RESULTS = Path("results")
 REPORT = Path("reports/index.html")
 REGISTRY = Path("reports/registry.json")
 VALIDATION = Path("reports/data/validation.json")
-BRIDGE = Path("pretrained/captioner/mlp")  # comes with the project; captions before anything is trained
 
 WEIGHTS = ("config.json", "model.safetensors")  # of each model
 SCORES = ("metrics.json", "per_image.parquet")  # of each evaluation

@@ -15,8 +15,8 @@ from PIL import Image
 from components.errors import UserError
 from components.registry.versions import CHALLENGER, CHAMPION, log_captioner
 from components.tracking.store import connect
+from flows.caption import BRIDGE
 from flows.demo import captioners, demo, training_pictures
-from flows.paths import BRIDGE
 from tests.flows_fixtures import ROOT, environment
 from tests.parameters import TINY
 from tests.tracking_fixtures import enter_project, pictures, tiny_captioner
