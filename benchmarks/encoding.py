@@ -1,11 +1,11 @@
 """How long does the vision tower wait for pictures? CLIP ViT-B/32 with random weights, JPEGs of 320 x 240.
 
-    python -m benchmarks.encoding                          # 256 pictures; on a GPU: --pictures 20000
+    python -m benchmarks.encoding                          # 256 pictures; on a GPU: --pictures 8192
     python -m benchmarks.encoding --readers 0 8 --small    # the embedded tower, pretrained/clip
 
 `waits` is the share of the time in which the tower has nothing to do: 1 - (its time for the same number of
 batches that are there already, measured before and after) / (time of all). 0 readers open pictures in its own
-thread.
+thread. `--threads`: readers are threads on a GPU, too.
 """
 
 import argparse
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, nargs="+", default=[0, 2, 8])
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--threads", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place, batch = Path(folder), min(asked.batch, asked.pictures)
@@ -74,6 +75,7 @@ def main() -> None:
         tables = pictures(place, asked.pictures)
         ids, bf16 = list(tables.images["image_id"]), takes_bf16(None)
         encoder = ClipEncoder(clip, bf16=bf16)
+        encoder.in_processes &= not asked.threads
         print(f"{encoder.device}, {'bfloat16' if bf16 else 'float32'}, {asked.pictures:,} pictures")
         print(f"{'readers':>8}{'pictures/s':>12}{'tower alone/s':>15}{'waits, %':>10}")
         for encoder.readers in asked.readers:

@@ -1,16 +1,33 @@
 """How a picture looks, in four figures: a hash that near twins share, and what tells a failed photograph.
 
-All are taken from one small grey copy, so that they cost little beside decoding.
+All are taken from one small grey copy, a `Glimpse`, and of many copies at once: where threads decode, each
+small step on its own costs more in waiting for the interpreter than in work.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import imagehash
 import numpy as np
 from PIL import Image
+from scipy.fft import dct
 
 SIDE = 96  # pixels of the grey copy's shorter side, at least: what is finer, no tower sees
 HASH_SIZE = 16  # frequencies a side
+ROUNDED = 6
+"""Decimals of a frequency: what is nothing in a symmetrical picture is not left to rounding."""
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """Grey copies of a picture, as bytes.
+
+    Attributes:
+        grey: [height x width], the shorter side `SIDE` to twice as long, or as the picture's if that is less
+        tiny: [32 x 32]
+    """
+
+    grey: np.ndarray
+    tiny: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -18,7 +35,8 @@ class Look:
     """Of a clip, of the frame in its middle.
 
     Attributes:
-        phash: perceptual hash of 256 bits (pHash: signs of the low frequencies), as hexadecimal digits
+        phash: perceptual hash of 256 bits (pHash: signs of the low frequencies, as `imagehash.phash` has
+            them), as hexadecimal digits
         brightness: mean grey, 0 to 255
         contrast: standard deviation of grey, 0 to 127.5
         sharpness: detail of one or two pixels of the grey copy over detail twice as coarse; 1/4 when blurred,
@@ -31,25 +49,60 @@ class Look:
     sharpness: float
 
 
-def look_at(picture: Image.Image) -> Look:
+def glimpse_of(picture: Image.Image) -> Glimpse:
     """Of an RGB picture of at least 8 x 8 pixels."""
     grey = picture.convert("L")
     grey = grey.reduce(max(1, min(grey.size) // SIDE))
-    pixels = np.asarray(grey, dtype=np.float32)
-    fine, coarse = _detail(pixels), _detail(np.asarray(grey.reduce(2), dtype=np.float32))
     tiny = grey.resize((2 * HASH_SIZE, 2 * HASH_SIZE), Image.Resampling.BILINEAR)
-    bits = imagehash.phash(tiny, HASH_SIZE, highfreq_factor=2).hash
-    return Look(
-        np.packbits(bits).tobytes().hex(),
-        float(pixels.mean()),
-        float(pixels.std()),
-        fine / coarse if coarse else float("nan"),
-    )
+    return Glimpse(np.asarray(grey), np.asarray(tiny))
 
 
-def _detail(pixels: np.ndarray) -> float:
+def look_at(glimpses: Sequence[Glimpse]) -> list[Look]:
+    """The look of each, in order; those of one size together."""
+    looks: dict[int, Look] = {}
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for index, glimpse in enumerate(glimpses):
+        by_size.setdefault(glimpse.grey.shape, []).append(index)
+    for some in by_size.values():
+        grey = np.stack([glimpses[index].grey for index in some])
+        hashes = perceptual_hashes(np.stack([glimpses[index].tiny for index in some]))
+        figures = [_brightness(grey), _contrast(grey), _sharpness(grey)]
+        columns = [hashes, *(column.tolist() for column in figures)]
+        looks |= {index: Look(*row) for index, row in zip(some, zip(*columns, strict=True), strict=True)}
+    return [looks[index] for index in range(len(glimpses))]
+
+
+def perceptual_hashes(tiny: np.ndarray) -> list[str]:
+    """pHash of each of grey pictures [n x 32 x 32]: which low frequencies lie above their median."""
+    low = dct(dct(tiny.astype(np.float64), axis=1), axis=2)[:, :HASH_SIZE, :HASH_SIZE]
+    low = low.reshape(len(tiny), -1).round(ROUNDED)
+    bits = low > np.median(low, axis=1, keepdims=True)
+    return [row.tobytes().hex() for row in np.packbits(bits, axis=1)]
+
+
+def _brightness(grey: np.ndarray) -> np.ndarray:
+    return grey.mean(axis=(1, 2))
+
+
+def _contrast(grey: np.ndarray) -> np.ndarray:
+    return grey.std(axis=(1, 2), dtype=np.float32)
+
+
+def _sharpness(grey: np.ndarray) -> np.ndarray:
+    pixels = _even(grey.astype(np.float32))
+    halved = (pixels[:, ::2, ::2] + pixels[:, ::2, 1::2] + pixels[:, 1::2, ::2] + pixels[:, 1::2, 1::2]) / 4
+    fine, coarse = _detail(pixels), _detail(_even(halved))
+    return fine / np.where(coarse > 0, coarse, np.nan)
+
+
+def _even(pixels: np.ndarray) -> np.ndarray:
+    """Without a last row or column that has no neighbour."""
+    height, width = (side // 2 * 2 for side in pixels.shape[1:])
+    return pixels[:, :height, :width]
+
+
+def _detail(pixels: np.ndarray) -> np.ndarray:
     """Mean square of the differences inside of blocks of 2 x 2, the finest step of a Haar transform."""
-    height, width = (side // 2 * 2 for side in pixels.shape)
-    rows = pixels[0:height:2] - pixels[1:height:2]
-    columns = pixels[:, 0:width:2] - pixels[:, 1:width:2]
-    return float(np.vdot(rows, rows) / rows.size + np.vdot(columns, columns) / columns.size)
+    rows = pixels[:, ::2] - pixels[:, 1::2]
+    columns = pixels[:, :, ::2] - pixels[:, :, 1::2]
+    return sum(np.einsum("nij,nij->n", each, each) / each[0].size for each in (rows, columns))

@@ -38,6 +38,9 @@ class Problem(Exception):
         super().__init__(f"{fault}: {detail}")
         self.fault, self.detail = fault, detail
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # so that it comes from another process, too
+        return type(self), (self.fault, self.detail)
+
 
 def load_rgb(picture: Path | Slice | bytes) -> Image.Image:
     """The picture as RGB: turned as EXIF says, transparency over white, first frame of an animation.

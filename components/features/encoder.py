@@ -14,9 +14,13 @@ from transformers import AutoImageProcessor, AutoModel, PreTrainedModel, PreTrai
 
 from components.config import Params
 from components.data.tables import Tables
-from components.features.ahead import ahead
+from components.features.ahead import ahead, ahead_in_processes
 from components.features.views import augment
 from components.features.vision import VisionEncoder
+
+GROUP = 8  # pictures that a reader opens at a time: less to do for each of them, and between them
+FEW = 1024
+"""Pictures for which no processes are started."""
 
 WEIGHTS = ("model.safetensors", "preprocessor_config.json", "config.json")
 
@@ -52,7 +56,8 @@ class ClipEncoder:
     Args:
         feature_layer: as in `VisionEncoder`.
         bf16: multiply in bfloat16; what is added up stays float32.
-        readers: threads that open and preprocess pictures ahead of the tower. They change no number.
+        readers: open and preprocess pictures ahead of the tower. They change no number. Processes for many
+            pictures on a GPU (`in_processes`), else threads.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class ClipEncoder:
         self.folder, self.feature_layer = Path(clip_folder), feature_layer
         self.bf16, self.readers = bf16, readers
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.in_processes = self.device == "cuda"  # a tower on the CPU is slower than two threads
         self.clip = load_clip(clip_folder).to(self.device)
         self.vision = VisionEncoder(self.clip.vision_model, feature_layer)
         self.projection = getattr(self.clip, "visual_projection", nn.Identity())  # SigLIP has none
@@ -125,17 +131,22 @@ class ClipEncoder:
             progress: called with the number of frames after each batch.
             views: the augmented view of each image (`features.views`); None: the images as they are.
         """
-        wanted = zip(image_ids, views or [0] * len(image_ids), strict=True)
+        wanted = list(zip(image_ids, views or [0] * len(image_ids), strict=True))
+        groups = [wanted[first : first + GROUP] for first in range(0, len(wanted), GROUP)]
         frames_of_a_clip = tables.images["num_frames"].mean() if "num_frames" in tables.images else 1
 
-        def read(image: tuple[str, int]) -> np.ndarray:
-            """A picture or clip [frames x 3 x h x w]."""
-            image_id, view = image
-            frames = tables.open_frames(image_id)
-            return self.fit(augment(frames, tables.digests[image_id], view) if view else frames)
+        def read(group: Sequence[tuple[str, int]]) -> np.ndarray:
+            """Pictures and clips, one after the other [frames x 3 x h x w]."""
+            seen: list[Image.Image] = []
+            for image_id, view in group:
+                frames = tables.open_frames(image_id)
+                seen += augment(frames, tables.digests[image_id], view) if view else frames
+            return self.fit(seen)
 
         parts = []
-        pictures = ahead(read, wanted, self.readers, depth=int(batch_size / frames_of_a_clip) + 1)
+        open_ahead = ahead_in_processes if self.in_processes and len(wanted) > FEW else ahead
+        depth = int(batch_size / frames_of_a_clip / GROUP) + 1
+        pictures = open_ahead(read, groups, self.readers, depth)
         for batch in in_batches(pictures, batch_size):
             pixels = torch.from_numpy(np.concatenate(batch))
             # from pinned memory a GPU copies by itself

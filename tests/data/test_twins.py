@@ -1,14 +1,16 @@
 """Nearly the same picture in two splits, or twice in train; pictures with nothing to see: found and told."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
-from components.data.looks import look_at
+from components.data.looks import HASH_SIZE, glimpse_of, look_at, perceptual_hashes
 from components.data.prepare.report import data_counts
 from components.data.prepare.twins import RADIUS, connected, distances, near_pairs, twin_groups, unpacked
 from components.data.tables import Tables
@@ -174,14 +176,28 @@ def test_many_copies_of_one_picture_are_one_hash() -> None:
 
 @pytest.mark.parametrize("change", ["jpeg", "half", "double", "brighter", "grey", "cut"])
 def test_what_does_not_change_a_picture_hardly_changes_its_hash(change: str, tmp_path: Path) -> None:
-    bits = []
-    for seed in range(20):
-        picture = photograph(seed, (320, 240))
-        other = changed(picture, change, tmp_path)
-        bits.append(int(distances(*(unpacked([look_at(one).phash]) for one in (picture, other)))[0]))
-    assert np.median(bits) <= RADIUS
-    strangers = [unpacked([look_at(photograph(seed)).phash]) for seed in range(20)]
-    assert min(int(distances(a, b)[0]) for a in strangers for b in strangers if a is not b) > 2 * RADIUS
+    pictures = [photograph(seed, (320, 240)) for seed in range(20)]
+    others = [changed(picture, change, tmp_path) for picture in pictures]
+    codes, other_codes = (unpacked(hashes_of(some)) for some in (pictures, others))
+    assert np.median(distances(codes, other_codes)) <= RADIUS
+    a, b = np.triu_indices(len(codes), 1)
+    assert distances(codes[a], codes[b]).min() > 2 * RADIUS
+
+
+def hashes_of(pictures: Sequence[Image.Image]) -> list[str]:
+    return [look.phash for look in look_at([glimpse_of(picture) for picture in pictures])]
+
+
+def test_the_hash_is_that_of_imagehash() -> None:
+    glimpses = [glimpse_of(photograph(seed, (320, 240))) for seed in range(20)]
+    expected = [imagehash.phash(Image.fromarray(one.tiny), HASH_SIZE, highfreq_factor=2) for one in glimpses]
+    assert perceptual_hashes(np.stack([one.tiny for one in glimpses])) == [str(one) for one in expected]
+
+
+def test_a_picture_looks_the_same_among_any_others() -> None:
+    pictures = [photograph(seed, (320, 240) if seed % 3 else (97, 200)) for seed in range(9)]
+    together = look_at([glimpse_of(picture) for picture in pictures])
+    assert together == [look_at([glimpse_of(picture)])[0] for picture in pictures]
 
 
 def changed(picture: Image.Image, change: str, folder: Path) -> Image.Image:

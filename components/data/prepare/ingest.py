@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.code import code_digest
+from components.data.looks import look_at
 from components.data.pictures import Problem
 from components.data.prepare.pieces import (
     CLIPS,
@@ -121,8 +122,11 @@ def look_at_pictures(
         return done
     found = []
     for start in range(0, len(places), REPORTED):
-        some = places[start : start + REPORTED]
-        found += [_look_at(place, source, work / CLIPS / key) for place in some]
+        some = [_open(place, source, work / CLIPS / key) for place in places[start : start + REPORTED]]
+        seen = [row for row in some if "glimpse" in row]
+        for row, look in zip(seen, look_at([row.pop("glimpse") for row in seen]), strict=True):
+            row |= vars(look)
+        found += some
         tell(progress, len(some))
     frames = [[vars(frame) | {"file": str(frame.file)} for frame in row.pop("frames", ())] for row in found]
     table = pa.Table.from_pandas(pd.DataFrame(found, columns=list(FOUND)).astype(FOUND))
@@ -150,7 +154,7 @@ def _state(places: list[Slice], work: Path) -> list[Any]:
     return [*((stat.st_size, stat.st_mtime_ns) for stat in stats), *hashes]
 
 
-def _look_at(place: Slice | Problem, source: Source, scratch: Path) -> dict[str, Any]:
+def _open(place: Slice | Problem, source: Source, scratch: Path) -> dict[str, Any]:
     try:
         if isinstance(place, Problem):
             raise place
@@ -159,7 +163,7 @@ def _look_at(place: Slice | Problem, source: Source, scratch: Path) -> dict[str,
         return {"problem": problem.fault, "detail": problem.detail}
     except PermissionError as error:
         return {"problem": "image-unreadable", "detail": str(error.strerror)}
-    return vars(found) | vars(found.look) | {"num_frames": len(found.frames)}
+    return vars(found) | {"num_frames": len(found.frames)}
 
 
 @lru_cache

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from components.config import Section
-from components.data.looks import Look, look_at
+from components.data.looks import Glimpse, glimpse_of
 from components.data.pictures import Problem, content, load_rgb
 from components.data.shards import Slice
 from components.data.sources.archives import ZIP, archives, unpack
@@ -71,7 +71,7 @@ class Found:
     height: int
     sha256: str
     frames: list[Slice]
-    look: Look
+    glimpse: Glimpse
 
 
 SAMPLE = 20  # names of pictures that are looked for to find their folder
@@ -125,7 +125,7 @@ class Source(ABC):
         picture = load_rgb(data)
         whole = Slice(place.file, place.offset, len(data))
         digest = hashlib.sha256(data).hexdigest()
-        return Found(picture.width, picture.height, digest, [whole], look_at(picture))
+        return Found(picture.width, picture.height, digest, [whole], glimpse_of(picture))
 
     def annotation_files(self) -> dict[Path, str | None]:
         """File -> the split that params.yaml gives it, if any.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.config import Positive
 from components.data.clips import sample_frames
-from components.data.looks import look_at
+from components.data.looks import glimpse_of
 from components.data.pictures import content
 from components.data.shards import Slice
 from components.data.sources.base import Found
@@ -49,4 +49,4 @@ def ingest_clip(place: Slice, scratch: Path, num_frames: int) -> Found:
         frame.save(file, quality=QUALITY)
         written.append(Slice(file, 0, file.stat().st_size))
     width, height = frames[0].size
-    return Found(width, height, digest, written, look_at(frames[len(frames) // 2]))
+    return Found(width, height, digest, written, glimpse_of(frames[len(frames) // 2]))
