@@ -1,4 +1,4 @@
-"""Stage `measure`: what the towers can do, on pictures that they have not seen.
+"""Stage `measure`: what the towers and the bridges can do, on pictures that they have not seen.
 
     python -m pretrained.measure               writes pretrained/metrics.json
 
@@ -6,13 +6,15 @@ scenes    fresh scenes of the default data set's kind, drawn by `components.data
 singles   single drawings of any style, placed anew
 
 Retrieval of the caption by the picture; linear probes, fitted on frozen features, of what stands there, how
-many and where; perplexity of GPT-2 on fresh captions, of the default grammar and of all kinds.
+many and where; perplexity of GPT-2 on fresh captions, of the default grammar and of all kinds. Of the things
+in pictures those whose name, plural or a keyword stands in the caption that a bridge makes of it.
 """
 
 import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +23,15 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from components.features.encoder import load_clip, text_embeds
+from components.model import CaptionModel
 from components.towers.probe import perplexity
 from pretrained.compose import Composer
+from pretrained.train_captioner import TURNS, saved_captioner
 from pretrained.world import Picture, World, arrays
 
 DATA, OUT = Path("pretrained/data"), Path("pretrained/metrics.json")
 FITTED, TESTED = 6000, 1500
+CAPTIONED = 300  # pictures of each kind
 SIDES = ("left", "right", "top", "bottom")
 
 
@@ -124,8 +129,37 @@ def singles(
     return retrieval(embeds, named(clip, tokenizer, names), names, right) | {"names": len(names)}
 
 
+def things_named(model: CaptionModel, world: World, composer: Composer) -> dict[str, float]:
+    """Share of things in pictures that greedy captions name, by kind of picture."""
+    rng = random.Random("bridges")
+    kinds = {
+        "scenes of two default drawings": lambda: world.scene(rng),
+        "scenes of a default drawing and another": lambda: world.scene(rng, world.strangers, mixed=True),
+        "scenes of others": lambda: world.scene(rng, world.strangers),
+        "singles": lambda: world.single(rng),
+    }
+    shares = {}
+    for kind, make in kinds.items():
+        pictures = [make() for _ in range(CAPTIONED)]
+        parts = drawn(composer, pictures).split(50)
+        made = [ids for part in parts for ids in model.generate(pixel_values=part, num_beams=1)]
+        captions = model.processor.batch_decode(made, skip_special_tokens=True)
+        shares[kind] = np.mean(
+            [
+                any(name.lower() in caption for name in _names(world.things[thing]))
+                for picture, caption in zip(pictures, map(str.lower, captions), strict=True)
+                for thing in {placed.thing for placed in picture.placed}
+            ]
+        ).item()
+    return shares
+
+
+def _names(thing: dict[str, Any]) -> list[str]:
+    return [thing["name"], thing["noun"], thing["plural"], *thing["keywords"]]
+
+
 def main() -> None:
-    """Measure both towers."""
+    """Measure both towers, and the bridges between them."""
     rng, world = random.Random("measure"), World(DATA)
     clip = load_clip("pretrained/clip")
     gpt2 = GPT2LMHeadModel.from_pretrained("pretrained/gpt2", dtype=torch.float32).eval()
@@ -146,6 +180,10 @@ def main() -> None:
         "perplexity": {
             "scenes": perplexity(gpt2, words, [picture.captions[0] for picture in pictures[:2000]]),
             "all kinds": perplexity(gpt2, words, every),
+        },
+        "things named": {
+            variant: things_named(saved_captioner(variant).eval(), world, composer)
+            for variant in sorted(set(TURNS))
         },
     }
     OUT.write_text(json.dumps(metrics, indent=2) + "\n")

@@ -88,20 +88,31 @@ class World:
 
     def foreign(self, rng: random.Random) -> Picture:
         """One picture that shows no two drawings of the default data set, which is tested by what stands
-        together: single things, and scenes of things that it does not have."""
-        return self.single(rng) if rng.random() < 0.5 else self.scene(rng, self.strangers)
+        together: single things, scenes of things that it does not have, and of one of its own beside one of
+        these.
 
-    def scene(self, rng: random.Random, wide: Sequence[int] = ()) -> Picture:
-        """A scene of the grammar, with the default drawings or with the things `wide`, any of them."""
+        Without the last ones a bridge learns that nothing of it ever stands in a scene.
+        """
+        if rng.random() < 0.4:
+            return self.single(rng)
+        return self.scene(rng, self.strangers, mixed=rng.random() < 0.7)
+
+    def scene(self, rng: random.Random, wide: Sequence[int] = (), mixed: bool = False) -> Picture:
+        """A scene of the grammar, with the default drawings or with the things `wide`, any of them.
+
+        Args:
+            mixed: of two different things, one is of the default drawings.
+        """
         style = "openmoji" if not wide and rng.random() < 0.75 else None
         ground = rng.randrange(len(GROUNDS))
         if rng.random() < 1 / 3:
-            [first] = self._drawings(rng, 1, wide, style)
+            [first] = self._drawings(rng, [wide], style)
             number = rng.choice(list(PLACES))
             scene: Counts | Pair = Counts(first[0], number, rng.choice(list(PLACES[number])), GROUNDS[ground])
             chosen = {first[0].name: first}
         else:
-            first, second = self._drawings(rng, 2, wide, style)
+            pools = rng.sample([wide, ()], 2) if mixed else [wide, wide]
+            first, second = self._drawings(rng, pools, style)
             numbers = rng.choice(((1, 1), (1, 1), (1, 2), (2, 1)))
             scene = Pair(first[0], second[0], *numbers, horizontal=rng.random() < 0.5, ground=GROUNDS[ground])
             chosen = {first[0].name: first, second[0].name: second}
@@ -112,13 +123,13 @@ class World:
         return Picture(placed, ground, references(scene, rng, 4))
 
     def _drawings(
-        self, rng: random.Random, number: int, wide: Sequence[int], style: str | None
+        self, rng: random.Random, pools: Sequence[Sequence[int]], style: str | None
     ) -> list[tuple[Drawing, int, int]]:
-        """(drawing, thing, sprite), of different names."""
+        """(drawing, thing, sprite) of each pool, of different names; an empty one: the default drawings."""
         found: dict[str, tuple[Drawing, int, int]] = {}
-        while len(found) < number:
-            if wide:
-                thing = rng.choice(wide)
+        while len(found) < len(pools):
+            if pool := pools[len(found)]:
+                thing = rng.choice(pool)
                 known: dict[str, Any] = self.things[thing]
                 drawing = Drawing(known["emoji"], "", known["noun"], known["plural"], None, False)
             else:
