@@ -94,6 +94,9 @@ RULES: dict[str, Rule] = {
 }
 """Name of a check -> its reason and advice; filled by `rule`."""
 
+ACROSS = "across"
+"""Key of a column's metadata."""
+
 
 def rule(name: str, check: Callable, reason: str, advice: str, **about: Any) -> pa.Check:
     """A check called `name` over a whole column or table; missing values are given to it like all others.
@@ -102,6 +105,22 @@ def rule(name: str, check: Callable, reason: str, advice: str, **about: Any) -> 
     """
     RULES[name] = Rule(reason, advice, **about)
     return pa.Check(check, error=name, ignore_na=False)
+
+
+def across(name: str, check: Callable[[pd.DataFrame], pd.Series], *told: str, **about: Any) -> pa.Column:
+    """A rule over several columns, as a column called `name` that `schema.with_rules` fills with what `check`
+    says.
+
+    Of a check over a whole table pandera keeps every faulty row, once a column: GBs for a million pictures.
+    `told` and `about` are as in `rule`.
+    """
+    held = rule(name, lambda values: values, *told, **about)
+    return pa.Column(bool, held, name=name, metadata={ACROSS: check})
+
+
+def by_name(*columns: pa.Column) -> dict[str, pa.Column]:
+    """As a schema takes them."""
+    return {column.name: column for column in columns}
 
 
 def found(problem: str, reason: str, advice: str) -> pa.Check:

@@ -17,7 +17,7 @@ import pandas as pd
 from pandera.pandas import Column, DataFrameSchema
 
 from components.data.prepare import rules
-from components.data.prepare.rules import filled, found, rule, without
+from components.data.prepare.rules import ACROSS, across, by_name, filled, found, rule, without
 from components.data.prepare.twins import LEAK, REPEATED
 from components.data.tables import SPLITS, among
 
@@ -139,50 +139,50 @@ IMAGES = DataFrameSchema(
             "image-almost-empty",
             "it is of one colour all over, as the picture that stands for a missing one",
         ),
+        **by_name(
+            across(
+                "image-id-ambiguous",
+                rules.ambiguous_ids,
+                "one id stands for different files, so its captions could belong to either",
+                "give each file its own id",
+                reportable=False,
+            ),
+            across(
+                "leak-by-image",
+                rules.in_one_split("sha256"),
+                "the same picture is also in a split that is reported on: the score would be worthless",
+                "keep it there only",
+            ),
+            across(
+                LEAK,
+                rules.no_near_leak,
+                "nearly the same picture is also in a split that is reported on: the score would be too good",
+                "look at the pairs; data.severity: {leak-by-near-twin: quarantine} takes out those of train",
+                severity="report",
+            ),
+            across(
+                REPEATED,
+                rules.once_in_train,
+                "nearly the same picture stands in train before: it counts double",
+                "look at the pairs; data.severity: {near-twin-in-train: quarantine} keeps the first",
+                severity="report",
+            ),
+            across(
+                "image-blurred",
+                rules.clear,
+                "nothing in it is sharp",
+                "look at it",
+                severity="report",
+            ),
+            across(
+                "image-odd-aspect",
+                rules.usual_aspect,
+                "two thirds or more of it are lost to the square crop",
+                "look at it, crop it",
+                severity="report",
+            ),
+        ),
     },
-    checks=[
-        rule(
-            "image-id-ambiguous",
-            rules.ambiguous_ids,
-            "one id stands for different files, so its captions could belong to either",
-            "give each file its own id",
-            reportable=False,
-        ),
-        rule(
-            "leak-by-image",
-            rules.in_one_split("sha256"),
-            "the same picture is also in a split that is reported on: the score would be worthless",
-            "keep it there only",
-        ),
-        rule(
-            LEAK,
-            rules.no_near_leak,
-            "nearly the same picture is also in a split that is reported on: the score would be too good",
-            "look at the pairs; data.severity: {leak-by-near-twin: quarantine} takes out those of train",
-            severity="report",
-        ),
-        rule(
-            REPEATED,
-            rules.once_in_train,
-            "nearly the same picture stands in train before: it counts double",
-            "look at the pairs; data.severity: {near-twin-in-train: quarantine} keeps the first",
-            severity="report",
-        ),
-        rule(
-            "image-blurred",
-            rules.clear,
-            "nothing in it is sharp",
-            "look at it",
-            severity="report",
-        ),
-        rule(
-            "image-odd-aspect",
-            rules.usual_aspect,
-            "two thirds or more of it are lost to the square crop",
-            "look at it, crop it",
-            severity="report",
-        ),
-    ],
     name="images",
 )
 
@@ -268,29 +268,29 @@ CAPTIONS = DataFrameSchema(
                 "write words or delete the row",
             ),
         ),
+        **by_name(
+            across(
+                "caption-of-unknown-image",
+                lambda captions: captions["known"],
+                "no image has this id",
+                "add the image or delete the caption",
+                reportable=False,
+            ),
+            across(
+                "caption-twice",
+                lambda captions: ~captions.duplicated(["image_id", "key"]) | (captions["key"] == ""),
+                "the same caption on the same image would count double",
+                "delete the row; the first one stays",
+            ),
+            across(
+                "leak-by-caption",
+                rules.in_one_split("key"),
+                "the same sentence is also in a split that is reported on: so it is in COCO and Flickr30k",
+                "nothing, or keep it there only: data.severity: {leak-by-caption: quarantine}",
+                severity="report",
+            ),
+        ),
     },
-    checks=[
-        rule(
-            "caption-of-unknown-image",
-            lambda captions: captions["known"],
-            "no image has this id",
-            "add the image or delete the caption",
-            reportable=False,
-        ),
-        rule(
-            "caption-twice",
-            lambda captions: ~captions.duplicated(["image_id", "key"]) | (captions["key"] == ""),
-            "the same caption on the same image would count double",
-            "delete the row; the first one stays",
-        ),
-        rule(
-            "leak-by-caption",
-            rules.in_one_split("key"),
-            "the same sentence is also in a split that is reported on: so it is in COCO and Flickr30k",
-            "nothing, or keep it there only: data.severity: {leak-by-caption: quarantine}",
-            severity="report",
-        ),
-    ],
     name="captions",
 )
 
@@ -317,6 +317,17 @@ def annotate(images: pd.DataFrame, captions: pd.DataFrame) -> tuple[pd.DataFrame
         key=keys,
     )
     return images, captions
+
+
+def with_rules(schema: DataFrameSchema, table: pd.DataFrame) -> pd.DataFrame:
+    """An annotated table with what the rules over several columns say of each row."""
+    checks = {name: column.metadata[ACROSS] for name, column in across_columns(schema).items()}
+    return table.assign(**{name: check(table) for name, check in checks.items()})
+
+
+def across_columns(schema: DataFrameSchema) -> dict[str, Column]:
+    """Those that `across` made."""
+    return {name: column for name, column in schema.columns.items() if column.metadata}
 
 
 def _with(table: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from components.data.prepare.rules import RULES
-from components.data.prepare.schema import CAPTIONS, IMAGES, annotate
+from components.data.prepare.schema import CAPTIONS, IMAGES, across_columns, annotate, with_rules
 from components.data.prepare.twins import BITS, counterparts
 from components.data.tables import SPLITS, Tables
 
@@ -27,24 +27,21 @@ def validate(tables: Tables) -> pd.DataFrame:
 def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, shown: str) -> pd.DataFrame:
     """The faults of one table; `shown` is the column whose value says most about a row."""
     try:
-        schema.validate(frame, lazy=True)
+        schema.validate(with_rules(schema, frame), lazy=True)
     except pa.errors.SchemaErrors as error:
         for fault in error.schema_errors:
             if fault.reason_code is pa.errors.SchemaErrorReason.CHECK_ERROR:
                 raise fault from error  # the check itself broke: a bug of ours, not a fault of the data
-        return _faults(schema.name, frame, error.failure_cases, shown)
+        cases = error.failure_cases
+        cases = cases.assign(column=cases["column"].mask(cases["column"].isin(across_columns(schema)), shown))
+        return _faults(schema.name, frame, cases, shown)
     return pd.DataFrame(columns=FAULT_COLUMNS)
 
 
 def _faults(table: str, frame: pd.DataFrame, cases: pd.DataFrame, shown: str) -> pd.DataFrame:
-    """pandera's failure cases as rows of `FAULT_COLUMNS`.
-
-    A check over several columns fails once for every column: one of those is kept, with the value of `shown`.
-    """
+    """pandera's failure cases as rows of `FAULT_COLUMNS`."""
     names = cases["check"].astype("str")
     cases = cases.assign(check=names.where(names.isin(list(RULES)), "dtype"))
-    wide = (cases["schema_context"] == "DataFrameSchema") & cases["index"].notna()
-    cases = pd.concat([cases[~wide], cases[wide].drop_duplicates(["check", "index"]).assign(column=shown)])
     faults = cases[["column", "check", "failure_case", "index"]].reset_index(drop=True)
     faults = faults.rename(columns={"check": "fault", "failure_case": "value"})
     faults["index"] = faults["index"].astype("Int64")
