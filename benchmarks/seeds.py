@@ -1,6 +1,7 @@
 """Mean and spread of the test scores over training seeds, on the towers and features that `dvc repro` left.
 
     python -m benchmarks.seeds 0 1 2
+    python -m benchmarks.seeds --untrained                     # the bridges of train.init, as they come
     python -m benchmarks.seeds 0 --from-nothing                # without train.init
     python -m benchmarks.seeds 0 --reference --variants mlp    # by the reference's recipe, from nothing
 
@@ -48,6 +49,12 @@ def changed(params: Params, **train: object) -> Params:
     return Params.model_validate(values | {"train": values["train"] | train})
 
 
+def evaluate_untrained(params: Params, variant: str) -> Evaluation:
+    """Evaluate what `variant` would start from on the test split."""
+    tables, store = read_tables(PREPARED), FeatureStore(FEATURES, params.features.resident)
+    return evaluate_variant(params, tables, store, TOWERS, Path(params.train.init) / variant)
+
+
 def evaluate_seed(params: Params, variant: str) -> Evaluation:
     """Train `variant` with `params.seed` and evaluate it on the test split."""
     tables, store = read_tables(PREPARED), FeatureStore(FEATURES, params.features.resident)
@@ -69,15 +76,26 @@ def row(name: str, evaluations: list[Evaluation], system: str) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def main(seeds: list[int], reference: bool, from_nothing: bool, variants: list[str] | None) -> None:
-    """Train and evaluate every variant (default: those of params.yaml) with each of `seeds`."""
-    params = Params.load()
-    if reference or from_nothing:
-        params = changed(params, **(REFERENCE if reference else FROM_NOTHING))
-    runs = {
-        variant: [evaluate_seed(params.model_copy(update={"seed": seed}), variant) for seed in seeds]
-        for variant in variants or params.variants
-    }
+def main() -> None:
+    """Train and evaluate every variant (default: those of params.yaml) with each of the seeds."""
+    shown = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shown)
+    parser.add_argument("seeds", nargs="*", type=int, default=[0, 1, 2])
+    recipe = parser.add_mutually_exclusive_group()
+    recipe.add_argument("--untrained", action="store_true")
+    recipe.add_argument("--from-nothing", action="store_true")
+    recipe.add_argument("--reference", action="store_true")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS))
+    asked, params = parser.parse_args(), Params.load()
+    if asked.reference or asked.from_nothing:
+        params = changed(params, **(REFERENCE if asked.reference else FROM_NOTHING))
+    runs = {}
+    for variant in asked.variants or params.variants:
+        if asked.untrained:
+            runs[variant] = [evaluate_untrained(params, variant)]
+            continue
+        seeded = [params.model_copy(update={"seed": seed}) for seed in asked.seeds]
+        runs[variant] = [evaluate_seed(each, variant) for each in seeded]
     print(f"\n| | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
     for variant, evaluations in runs.items():
         print(row(variant, evaluations, "model"))
@@ -88,11 +106,4 @@ def main(seeds: list[int], reference: bool, from_nothing: bool, variants: list[s
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("seeds", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument(
-        "--reference", action="store_true", help="the reference's recipe instead of params.yaml's"
-    )
-    parser.add_argument("--from-nothing", action="store_true", help="without train.init")
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS))
-    main(**vars(parser.parse_args()))
+    main()
