@@ -35,7 +35,7 @@ from components.data.sources.locate import not_found
 from components.files import atomic_path
 
 PIECES = 64  # about, that pictures are cut into; more where these would be larger than
-PIECE_SIZE = (64, 4096)  # pictures, at least and at most
+PIECE_SIZE = (64, 16384)  # pictures, at least and at most: fewer tasks, more to do again after a kill
 REPORTED = 64  # pictures after which a task says how far it is
 
 PLAN = "places.parquet"
