@@ -33,7 +33,7 @@ REFERENCE = {
     "lr_scheduler_type": "constant_with_warmup",
     "warmup_ratio": 0.1,
     "weight_decay": 1e-3,
-    "decoding": {"num_beams": 5, "length_penalty": 1.0, "no_repeat_ngram_size": 0},
+    "decoding": {"num_beams": 5, "length_penalty": 1.0, "no_repeat_ngram_size": 0, "max_new_tokens": None},
 }
 """`train` as the reference has it: AdamW at one rate, 10 % warm-up, then constant; five beams, weighed by the
 mean log-probability a token. Its mean-pooled prefix, resampler and gated cross-attention are ours, too."""
