@@ -19,7 +19,7 @@ ARG DEVICE=cpu
 ARG TORCH_INDEX=
 COPY constraints.txt ./
 RUN case "$DEVICE" in \
-      cpu) pip install --no-cache-dir --constraint constraints.txt --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch ;; \
+      cpu) PIP_INDEX_URL="$TORCH_INDEX" pip install --no-cache-dir --constraint constraints.txt --no-deps torch ;; \
       cuda) pip install --no-cache-dir --constraint constraints.txt --no-deps torch ;; \
       *) echo "DEVICE is '$DEVICE': cpu or cuda" >&2; exit 1 ;; \
     esac

@@ -24,7 +24,7 @@ pretrain() { # name, minutes, batch size on a GPU, batch size on a CPU, further 
 {
   pretrain clip "${CLIP_MINUTES:-4}" 1024 32 --init
   pretrain gpt2 "${GPT2_MINUTES:-0}" 256 8 --init
-  pretrain captioner "${CAPTIONER_MINUTES:-3}" 256 16
+  pretrain captioner "${CAPTIONER_MINUTES:-3}" 256 16 --init
   python3 -m benchmarks.gpu
   python3 -m benchmarks.loader
   python3 -m benchmarks.encoding --pictures "$(batch 8192 64)" --readers 0 4 16
